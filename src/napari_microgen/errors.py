@@ -1,0 +1,13 @@
+"""Errors meant for the user: one sentence that says what is wrong and how to mend it."""
+
+
+class MicrogenError(Exception):
+    """A failure with a message for the user; never shown with a traceback."""
+
+
+class InputError(MicrogenError, ValueError):
+    """The data, file or setting that was given cannot be used; nothing has been changed."""
+
+
+class RunError(MicrogenError):
+    """A run that had started could not go on; what was made so far is kept."""

@@ -1,0 +1,622 @@
+"""The shape every method has: Config, Method, Progress, Model and Sample.
+
+A method is trained by iterating over `Method.train`, and the last `Progress` carries a `Model`
+that generates. Nothing here knows torch, Qt or napari.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Self, get_type_hints
+
+import numpy as np
+
+from napari_microgen.errors import InputError
+from napari_microgen.phases import Kind, Phase, to_values
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from napari_microgen.phases import PhaseImage
+
+Shape = tuple[int, int, int]
+Periodic = tuple[bool, bool, bool]
+
+
+# ---------------------------------------------------------------------- Config
+
+
+def setting(
+    default: Any,
+    help: str,
+    *,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    choices: Sequence[str] = (),
+    unit: str = "",
+    advanced: bool = False,
+) -> Any:
+    """Declare a field of a `Config` with what the form, the command line and the docs say of it.
+
+    Parameters
+    ----------
+    default : object
+        Default value; its type, or the field's annotation, decides how it is edited and parsed.
+    help : str
+        What it means and where the default comes from, one sentence.
+    minimum, maximum : float, optional
+        Allowed range, both ends included.
+    choices : sequence of str, optional
+        The only allowed values.
+    unit : str, optional
+        Unit shown behind the value.
+    advanced : bool, optional
+        Whether a form hides it at first.
+    """
+    metadata = {
+        "help": help, "minimum": minimum, "maximum": maximum, "choices": tuple(choices),
+        "unit": unit, "advanced": advanced,
+    }  # fmt: skip
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of a method; every subclass adds its own fields and its presets.
+
+    Raises
+    ------
+    InputError
+        On construction, if a value is of the wrong type, out of range or no choice.
+    """
+
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"quick": {}}
+
+    preset: str = setting("quick", "The preset that the other values were taken from.")
+    minutes: float = setting(
+        5.0, "Time budget of the training.", minimum=0.05, maximum=10_000, unit="min"
+    )
+    steps: int = setting(
+        0, "Step budget of the training; 0 leaves it to the time.", minimum=0, maximum=10**9
+    )
+    seed: int = setting(
+        0, "Same seed, same data, same machine and same steps give the same model.",
+        minimum=0, maximum=2**31 - 1,
+    )  # fmt: skip
+    device: str = setting(
+        "auto", "Where to compute; auto takes a GPU if there is one.",
+        choices=("auto", "cpu", "cuda", "mps"),
+    )  # fmt: skip
+
+    def __post_init__(self) -> None:
+        hints = get_type_hints(type(self))
+        for item in dataclasses.fields(self):
+            value = _checked(item, hints[item.name], getattr(self, item.name))
+            object.__setattr__(self, item.name, value)
+        if self.preset not in self.presets:
+            raise InputError(
+                f"There is no preset '{self.preset}'; choose {' or '.join(self.presets)}."
+            )
+
+    @classmethod
+    def from_preset(cls, preset: str, **changes: Any) -> Self:
+        """Return the settings of `preset`, some of them changed.
+
+        Raises
+        ------
+        InputError
+            If there is no such preset or setting, or a value is refused.
+        """
+        if preset not in cls.presets:
+            raise InputError(f"There is no preset '{preset}'; choose {' or '.join(cls.presets)}.")
+        return cls.from_dict({**cls.presets[preset], "preset": preset, **changes})
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Return settings from plain values; strings are parsed as the field's type.
+
+        Raises
+        ------
+        InputError
+            If a name is unknown or a value is refused.
+        """
+        known = {f.name for f in dataclasses.fields(cls)}
+        for name in values:
+            if name not in known:
+                raise InputError(
+                    f"There is no setting '{name}'; known are {', '.join(sorted(known))}."
+                )
+        return cls(**values)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return every setting as plain JSON types."""
+        return dataclasses.asdict(self)
+
+
+def _checked(item: dataclasses.Field[Any], kind: Any, value: Any) -> Any:
+    """Return `value` as the field's type, or raise with what is allowed."""
+    meta = item.metadata
+    try:
+        if kind is bool and isinstance(value, str):
+            value = {"true": True, "1": True, "yes": True,
+                     "false": False, "0": False, "no": False}[value.lower()]  # fmt: skip
+        elif kind is int and not isinstance(value, int):
+            value = int(value) if float(value) == int(float(value)) else int("not whole")
+        elif kind in (float, str, bool):
+            value = kind(value)
+    except (ValueError, KeyError, TypeError):
+        words = {int: "a whole number", float: "a number", bool: "true or false"}
+        raise InputError(
+            f"'{item.name}' must be {words.get(kind, 'text')}, not {value!r}."
+        ) from None
+    if meta.get("choices") and value not in meta["choices"]:
+        raise InputError(
+            f"'{item.name}' must be one of {', '.join(meta['choices'])}, not {value!r}."
+        )
+    low, high = meta.get("minimum"), meta.get("maximum")
+    if kind in (int, float):
+        if not np.isfinite(value):
+            raise InputError(f"'{item.name}' must be a finite number, not {value}.")
+        if (low is not None and value < low) or (high is not None and value > high):
+            raise InputError(f"'{item.name}' must lie between {low:g} and {high:g}, not {value:g}.")
+    return value
+
+
+# ---------------------------------------------------------------------- what training yields
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a training stands.
+
+    Attributes
+    ----------
+    step : int
+        Training steps done (generator updates in adversarial methods).
+    fraction : float
+        Share of the budget used, 0-1, by time or steps, whichever is nearer its end.
+    seconds : float
+        Training time so far, earlier runs of a resumed training included.
+    steps_per_second : float
+        Recent speed.
+    losses : dict of str to float
+        Current losses by name.
+    fidelity : dict of str to float or None
+        Errors over the real image's own sampling noise, where newly measured at this step.
+    preview : Sample or None
+        A generated volume, where newly made at this step.
+    device : str
+        Device in use and why it was chosen.
+    memory_bytes : int
+        Memory held by the process, or by torch on the GPU.
+    message : str
+        News for the user in one sentence; empty most of the time.
+    model : Model or None
+        The result; on the last item, and on none before.
+    """
+
+    step: int
+    fraction: float
+    seconds: float
+    steps_per_second: float = 0.0
+    losses: Mapping[str, float] = field(default_factory=dict)
+    fidelity: Mapping[str, float] | None = None
+    preview: Sample | None = None
+    device: str = ""
+    memory_bytes: int = 0
+    message: str = ""
+    model: Model | None = None
+
+    @property
+    def seconds_left(self) -> float:
+        """Time to the end of the budget at the present pace, in seconds."""
+        if self.fraction <= 0:
+            return float("inf")
+        return self.seconds * (1 - self.fraction) / self.fraction
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A generated volume.
+
+    Attributes
+    ----------
+    kind : {"labels", "grey", "colour"}
+        What `data` holds.
+    data : ndarray
+        Labels: the user's own label values, shape ``(z, y, x)``. Grey: ``float32`` in the
+        source's range. Colour: ``uint8``, shape ``(z, y, x, 3)``.
+    phases : tuple of Phase
+        Phases of a label volume, in the order of `probabilities`.
+    voxel_size : tuple of float
+        Edge lengths along z, y, x in `unit`.
+    unit : str
+    confidence : ndarray of float32 or None
+        Largest phase probability of every voxel, shape ``(z, y, x)``.
+    probabilities : ndarray of float32 or None
+        Every phase's probability, shape ``(n_phases, z, y, x)``.
+    provenance : dict
+        Method, config, seed, offset, model and version, as plain JSON types.
+    """
+
+    kind: Kind
+    data: NDArray[Any]
+    phases: tuple[Phase, ...]
+    voxel_size: tuple[float, float, float]
+    unit: str
+    confidence: NDArray[np.float32] | None = None
+    probabilities: NDArray[np.float32] | None = None
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+
+# ---------------------------------------------------------------------- Model
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a model was trained on and how: everything a model file says beside the weights.
+
+    Attributes
+    ----------
+    method : str
+        Registered name of the method.
+    config : dict
+        Settings, as `Config.to_dict` gives them.
+    kind, phases, voxel_size, unit, value_range
+        As in `PhaseImage`; `voxel_size` along z, y, x of what is generated.
+    data : tuple of dict
+        Name, shape and SHA-256 of every training image.
+    steps : int
+        Training steps behind the weights.
+    seconds : float
+        Training time behind the weights.
+    device : str
+        Device that the training ran on.
+    fidelity : dict of str to float
+        Last measured errors over noise floor.
+    versions : dict of str to str
+        Versions of this package, torch and numpy.
+    """
+
+    method: str
+    config: Mapping[str, Any]
+    kind: Kind
+    phases: tuple[Phase, ...]
+    voxel_size: tuple[float, float, float]
+    unit: str
+    value_range: tuple[float, float] = (0.0, 1.0)
+    data: tuple[Mapping[str, Any], ...] = ()
+    steps: int = 0
+    seconds: float = 0.0
+    device: str = "cpu"
+    fidelity: Mapping[str, float] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain JSON types."""
+        return dict(json.loads(json.dumps(dataclasses.asdict(self))))
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Origin:
+        """Return the origin described by `values`.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            If something is missing or of the wrong type.
+        """
+        known = {f.name for f in dataclasses.fields(cls)}
+        taken = {k: v for k, v in values.items() if k in known}
+        taken["phases"] = tuple(
+            Phase(int(p["value"]), str(p["name"]), str(p["color"])) for p in values["phases"]
+        )
+        taken["voxel_size"] = tuple(float(s) for s in values["voxel_size"])
+        low, high = values["value_range"]
+        taken["value_range"] = (float(low), float(high))
+        taken["data"] = tuple(dict(d) for d in values.get("data", ()))
+        if len(taken["voxel_size"]) != 3:
+            raise ValueError("voxel_size")
+        return cls(**taken)
+
+
+@dataclass(frozen=True)
+class Block:
+    """Part of a volume as a model computes it.
+
+    Attributes
+    ----------
+    where : tuple of slice
+        Its place in the requested volume.
+    values : ndarray of float32
+        Channels first, shape ``(channels, z, y, x)``: phase probabilities for labels, 0-1 for
+        grey and colour.
+    """
+
+    where: tuple[slice, slice, slice]
+    values: NDArray[np.float32]
+
+
+class Model(ABC):
+    """A trained model: a function of seed and position that gives volumes of any size."""
+
+    def __init__(self, origin: Origin) -> None:
+        self.origin = origin
+
+    @abstractmethod
+    def tensors(self) -> dict[str, NDArray[Any]]:
+        """Return the weights by name, as they go into the model file."""
+
+    @classmethod
+    @abstractmethod
+    def from_tensors(cls, origin: Origin, tensors: Mapping[str, NDArray[Any]]) -> Model:
+        """Rebuild the model from its file's content.
+
+        Raises
+        ------
+        InputError
+            If the weights do not fit the settings in `origin`.
+        """
+
+    @abstractmethod
+    def blocks(
+        self,
+        shape: Shape,
+        seed: int = 0,
+        offset: Shape = (0, 0, 0),
+        periodic: Periodic = (False, False, False),
+        device: str = "auto",
+    ) -> Iterator[Block]:
+        """Compute the volume block by block; together they tile it exactly once.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            Voxels along z, y, x.
+        seed : int
+            Which of the model's volumes.
+        offset : tuple of int
+            Position of the first voxel in that endless volume; may be negative.
+        periodic : tuple of bool
+            Axes along which the volume repeats with the period of its shape.
+        device : str
+            As in `Config.device`.
+
+        Raises
+        ------
+        InputError
+            If the shape is impossible, for example no multiple of the period on a periodic axis.
+        """
+
+    @abstractmethod
+    def count_blocks(self, shape: Shape, offset: Shape = (0, 0, 0)) -> int:
+        """Return how many items `blocks` yields, for progress."""
+
+    def check_shape(self, shape: Sequence[int], periodic: Sequence[bool]) -> None:
+        """Raise `InputError` if no volume of this shape can be made; say which could."""
+        if len(shape) != 3 or any(int(n) < 1 for n in shape):
+            raise InputError(f"The shape {tuple(shape)} must be three positive numbers: z, y, x.")
+
+    def bytes_needed(self, shape: Sequence[int], probabilities: bool = False) -> int:
+        """Estimate the memory that `generate` takes for a volume of `shape`, in bytes."""
+        channels = max(len(self.origin.phases), 1)
+        voxel = {"labels": 1 + 4 + 4 * channels * probabilities, "grey": 4, "colour": 3}
+        return int(np.prod([int(n) for n in shape], dtype=object)) * voxel[self.origin.kind]
+
+    def generate(
+        self,
+        shape: Shape,
+        seed: int = 0,
+        offset: Shape = (0, 0, 0),
+        periodic: Periodic = (False, False, False),
+        *,
+        probabilities: bool = False,
+        device: str = "auto",
+    ) -> Sample:
+        """Generate a volume; the parameters are those of `blocks`.
+
+        Parameters
+        ----------
+        probabilities : bool
+            Whether to keep every phase's probability too.
+        """
+        steps = self.generate_steps(
+            shape, seed, offset, periodic, probabilities=probabilities, device=device
+        )
+        while True:
+            try:
+                next(steps)
+            except StopIteration as stop:
+                return stop.value  # type: ignore[no-any-return]
+
+    def generate_steps(
+        self,
+        shape: Shape,
+        seed: int = 0,
+        offset: Shape = (0, 0, 0),
+        periodic: Periodic = (False, False, False),
+        *,
+        probabilities: bool = False,
+        device: str = "auto",
+    ) -> Iterator[float]:
+        """Generate a volume step by step: yields the share done, returns the `Sample`."""
+        self.check_shape(shape, periodic)
+        labels = self.origin.kind == "labels"
+        channels = len(self.origin.phases)
+        values: NDArray[Any] | None = None
+        confidence = np.zeros(shape, np.float32) if labels else None
+        chances = np.zeros((channels, *shape), np.float32) if labels and probabilities else None
+        total = self.count_blocks(shape, offset)
+        blocks = self.blocks(shape, seed, offset, periodic, device)
+        for done, block in zip(itertools.count(1), blocks, strict=False):
+            part = self._decoded(block.values)
+            if values is None:
+                values = np.zeros((*shape, *part.shape[3:]), part.dtype)
+            values[block.where] = part
+            if confidence is not None:
+                confidence[block.where] = block.values.max(axis=0)
+            if chances is not None:
+                chances[(slice(None), *block.where)] = block.values
+            yield done / total
+        assert values is not None
+        provenance = self.provenance(shape, seed, offset, periodic)
+        return Sample(
+            self.origin.kind, values, self.origin.phases, self.origin.voxel_size,
+            self.origin.unit, confidence, chances, provenance,
+        )  # fmt: skip
+
+    def _decoded(self, values: NDArray[np.float32]) -> NDArray[Any]:
+        """Turn network output into the values of a `Sample`."""
+        if self.origin.kind == "labels":
+            return to_values(values.argmax(axis=0), self.origin.phases)
+        low, high = self.origin.value_range
+        if self.origin.kind == "grey":
+            return values[0] * np.float32(high - low) + np.float32(low)
+        return np.rint(np.moveaxis(values, 0, -1) * 255).astype(np.uint8)
+
+    def provenance(
+        self, shape: Sequence[int], seed: int, offset: Sequence[int], periodic: Sequence[bool]
+    ) -> dict[str, Any]:
+        """Return what every generated layer and file carries, as plain JSON types."""
+        return {
+            "software": "napari-microgen",
+            "model": self.origin.to_dict(),
+            "seed": int(seed),
+            "shape": [int(n) for n in shape],
+            "offset": [int(n) for n in offset],
+            "periodic": [bool(p) for p in periodic],
+        }
+
+    def save(self, path: str | Path) -> Path:
+        """Write the model as one ``.safetensors`` file, atomically.
+
+        Raises
+        ------
+        RunError
+            If the file cannot be written (no room, no permission).
+        """
+        from napari_microgen.io.model_file import write_model
+
+        return write_model(path, self.origin.to_dict(), self.tensors())
+
+
+# ---------------------------------------------------------------------- Method
+
+
+@dataclass(frozen=True)
+class Input:
+    """One image that a method asks for.
+
+    Attributes
+    ----------
+    name : str
+        Keyword-like name.
+    title : str
+        Label in a form.
+    help : str
+        What belongs there, one sentence.
+    kinds : tuple of str
+        Kinds of `PhaseImage` that are accepted.
+    ndims : tuple of int
+        Accepted numbers of spatial axes.
+    optional : bool
+        Whether it may be left out.
+    """
+
+    name: str
+    title: str
+    help: str
+    kinds: tuple[Kind, ...] = ("labels",)
+    ndims: tuple[int, ...] = (2, 3)
+    optional: bool = False
+
+
+class Method(ABC):
+    """A published system: what it asks for, how it is trained, and the model it gives."""
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    paper: ClassVar[str]
+    Config: ClassVar[type[Config]]
+    Model: ClassVar[type[Model]]
+    inputs: ClassVar[tuple[Input, ...]]
+
+    @abstractmethod
+    def check(self, data: Sequence[PhaseImage], config: Config) -> list[str]:
+        """Check images and settings before anything starts.
+
+        Returns
+        -------
+        list of str
+            Warnings, one sentence each: the training will work, but the user should know.
+
+        Raises
+        ------
+        InputError
+            If the training cannot work.
+        """
+
+    @abstractmethod
+    def memory_needed(self, data: Sequence[PhaseImage], config: Config) -> int:
+        """Estimate the memory that training takes, in bytes."""
+
+    @abstractmethod
+    def train(
+        self,
+        data: Sequence[PhaseImage],
+        config: Config,
+        *,
+        checkpoint: Path | None = None,
+        resume: bool = False,
+    ) -> Iterator[Progress]:
+        """Train; iterate to go on, stop iterating to pause, close the iterator to cancel.
+
+        Parameters
+        ----------
+        data : sequence of PhaseImage
+            The images in the order of `inputs`; optional ones at the end may be left out.
+        config : Config
+            Settings and budget.
+        checkpoint : Path, optional
+            File that the state is written to, atomically, every minute, at the end, and when
+            the iterator is closed. Default: none is kept.
+        resume : bool
+            Go on from `checkpoint` exactly where it stopped, as if it had never stopped; the
+            budget of `config` counts from the very start.
+
+        Yields
+        ------
+        Progress
+            At least once a second; the last one carries the model.
+
+        Raises
+        ------
+        InputError
+            As `check` does, or if the checkpoint does not belong to these images and settings.
+        RunError
+            If the run cannot go on (losses not finite, out of memory); the checkpoint is kept.
+        """
+
+    def check_inputs(self, data: Sequence[PhaseImage]) -> None:
+        """Raise `InputError` where number, kind or dimensions do not fit `inputs`."""
+        needed = sum(not i.optional for i in self.inputs)
+        if not needed <= len(data) <= len(self.inputs):
+            count = f"{needed}" if needed == len(self.inputs) else f"{needed} to {len(self.inputs)}"
+            raise InputError(f"{self.title} takes {count} images, not {len(data)}.")
+        for image, wanted in zip(data, self.inputs, strict=False):
+            if image.kind not in wanted.kinds:
+                raise InputError(
+                    f"'{image.name}' holds {image.kind} values; {self.title} needs "
+                    f"{' or '.join(wanted.kinds)} for {wanted.title.lower()}."
+                )
+            if image.ndim not in wanted.ndims:
+                raise InputError(
+                    f"'{image.name}' is {image.ndim}D; {self.title} needs "
+                    f"{' or '.join(f'{n}D' for n in wanted.ndims)} for {wanted.title.lower()}."
+                )
