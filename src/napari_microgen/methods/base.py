@@ -11,7 +11,7 @@ import itertools
 import json
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Self, get_type_hints
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
@@ -48,7 +48,7 @@ def setting(
     Parameters
     ----------
     default : object
-        Default value; its type, or the field's annotation, decides how it is edited and parsed.
+        Default value; its type decides how the field is edited and parsed.
     help : str
         What it means and where the default comes from, one sentence.
     minimum, maximum : float, optional
@@ -96,9 +96,8 @@ class Config:
     )  # fmt: skip
 
     def __post_init__(self) -> None:
-        hints = get_type_hints(type(self))
         for item in dataclasses.fields(self):
-            value = _checked(item, hints[item.name], getattr(self, item.name))
+            value = _checked(item, getattr(self, item.name))
             object.__setattr__(self, item.name, value)
         if self.preset not in self.presets:
             raise InputError(
@@ -140,9 +139,9 @@ class Config:
         return dataclasses.asdict(self)
 
 
-def _checked(item: dataclasses.Field[Any], kind: Any, value: Any) -> Any:
+def _checked(item: dataclasses.Field[Any], value: Any) -> Any:
     """Return `value` as the field's type, or raise with what is allowed."""
-    meta = item.metadata
+    meta, kind = item.metadata, type(item.default)
     try:
         if kind is bool and isinstance(value, str):
             value = {"true": True, "1": True, "yes": True,
