@@ -54,4 +54,4 @@ def load_model(path: str | Path) -> Model:
         raise InputError(
             f"'{path}' is no usable model file: its header lacks or garbles {error}."
         ) from None
-    return get_method(origin.method).Model.from_tensors(origin, tensors)
+    return get_method(origin.method).model_class.from_tensors(origin, tensors)

@@ -542,8 +542,8 @@ class Method(ABC):
     name: ClassVar[str]
     title: ClassVar[str]
     paper: ClassVar[str]
-    Config: ClassVar[type[Config]]
-    Model: ClassVar[type[Model]]
+    config_class: ClassVar[type[Config]]
+    model_class: ClassVar[type[Model]]
     inputs: ClassVar[tuple[Input, ...]]
 
     @abstractmethod
