@@ -198,7 +198,7 @@ class Progress:
     message : str
         News for the user in one sentence; empty most of the time.
     model : Model or None
-        The result; on the last item, and on none before.
+        The best model so far: on every item at which it became better, and on the last one.
     """
 
     step: int

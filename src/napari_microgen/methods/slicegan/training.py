@@ -1,0 +1,353 @@
+"""The steps of a SliceGAN training (paper 003, algorithms 1 and S1)."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from napari_microgen import __version__
+from napari_microgen.methods.base import Origin, Sample
+from napari_microgen.methods.slicegan.config import SIDE
+from napari_microgen.methods.slicegan.model import SliceGANModel, build_generator
+from napari_microgen.methods.slicegan.orientations import Orientation, find_orientations
+from napari_microgen.metrics.fidelity import Reference
+from napari_microgen.networks.critics import PatchCritic, SliceCritic, critic_score
+from napari_microgen.networks.slice_generator import (
+    MARGIN,
+    STRIDE,
+    SliceGenerator,
+    initialise_smooth,
+    match_fractions,
+)
+from napari_microgen.phases import luminance
+from napari_microgen.training.averaging import AveragedGenerator
+from napari_microgen.training.device import choose_device, spare_threads
+from napari_microgen.training.losses import (
+    gradient_penalty,
+    logistic_critic,
+    logistic_generator,
+    real_gradient_penalty,
+    wasserstein_critic,
+)
+from napari_microgen.training.patches import PatchSampler
+from napari_microgen.training.sections import (
+    diagonal_sections,
+    diagonal_starts,
+    straight_sections,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_microgen.methods.slicegan.config import SliceGANConfig
+    from napari_microgen.phases import PhaseImage
+
+SCORE_SIDE = 128
+"""Side of the volume that the averaged generator is measured on, and of the preview."""
+
+PENALTY_INTERVAL = 8
+"""Steps between two R1 penalties, each weighted that much more."""
+
+PENALTY_PATCHES = 8
+START_SEEDS = 3
+SETTLE_VOLUMES = 4
+
+
+class SliceGANTraining:
+    """Networks, optimisers and one training step; what `TrainingLoop` trains.
+
+    Every random number of step n comes from (seed, n), so a resumed training goes on as if it
+    had never stopped.
+
+    Parameters
+    ----------
+    data : sequence of PhaseImage
+    config : SliceGANConfig
+    fresh : bool
+        Whether the generator needs its first weights.
+    """
+
+    def __init__(self, data: Sequence[PhaseImage], config: SliceGANConfig, fresh: bool) -> None:
+        self.config = config
+        spare_threads(config.threads)
+        self.device, self.device_reason = choose_device(config.device)
+        self.orientations = find_orientations(data, config)
+        self.samplers = [PatchSampler(o.image, SIDE, o.symmetry) for o in self.orientations]
+        self.origin = _origin(data, config, self.device)
+        self.fractions = _mean_fractions(self.orientations)
+        self.levels = None if data[0].kind == "labels" else data[0].tercile_levels
+        self.reference = Reference(
+            {a: o.image.as_labels(self.levels) for o in self.orientations for a in o.axes}
+        )
+        self._build(_torch_random(config.seed, 0, "weights"))
+        if fresh and config.smooth_start and self.origin.kind == "labels":
+            self._start_smooth()
+        self.average = AveragedGenerator(self.generator, config.averaging)
+        self._settled: SliceGenerator | None = None
+
+    def _build(self, random: torch.Generator) -> None:
+        config = self.config
+        channels = self.orientations[0].image.channels
+        kind = PatchCritic if config.loss == "logistic" else SliceCritic
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(random.initial_seed())
+            generator = build_generator(self.origin)
+            critics = nn.ModuleList(
+                kind(channels, config.critic_channels) for _ in self.orientations
+            )
+        layout = {"memory_format": torch.channels_last_3d}
+        self.generator = generator.to(self.device).to(**layout)
+        self.critics = critics.to(self.device).to(memory_format=torch.channels_last)
+        betas = (config.beta1, config.beta2)
+        self.generator_optimiser = torch.optim.Adam(
+            self.generator.parameters(), config.generator_rate, betas
+        )
+        self.critic_optimiser = torch.optim.Adam(
+            self.critics.parameters(), config.critic_rate, betas
+        )
+
+    def _start_smooth(self) -> None:
+        """Try feature sizes and seeds, and keep the start that is most like the image."""
+        best = (np.inf, 0, 0)
+        for layers in (1, 2, 3, 4):
+            for seed in range(START_SEEDS):
+                seed += START_SEEDS * self.config.seed
+                candidate = copy.deepcopy(self.generator)
+                initialise_smooth(candidate, layers, self.fractions, seed)
+                self._settled = self._settle(AveragedGenerator(candidate, 0.0))
+                best = min(best, (self._score_settled()["selection"], layers, seed))
+        initialise_smooth(self.generator, best[1], self.fractions, best[2])
+
+    # ------------------------------------------------------------------ one step
+
+    def step(self, index: int) -> Generator[None, None, dict[str, float]]:
+        """Train one generator step; see `Trainable.step`."""
+        numpy_random = np.random.default_rng((self.config.seed, index))
+        random = _torch_random(self.config.seed, index, "step")
+        self.generator.train()
+        if self.config.loss == "logistic":
+            losses = self._logistic_step(index, numpy_random, random)
+            yield
+        else:
+            losses = yield from self._wasserstein_step(numpy_random, random)
+        self.average.update(self.generator)
+        self._settled = None
+        return losses
+
+    def _logistic_step(
+        self, index: int, numpy_random: np.random.Generator, random: torch.Generator
+    ) -> dict[str, float]:
+        with self._precision():
+            volumes = self.generator(self._latents(self.config.volumes, random))
+        fakes = [self._sections(volumes.float(), o, numpy_random) for o in self.orientations]
+        critic_loss = torch.zeros((), device=self.device)
+        for critic, sampler, fake in zip(self.critics, self.samplers, fakes, strict=True):
+            real = sampler.draw(self.config.real_patches, numpy_random).to(self.device)
+            with self._precision():
+                critic_loss = critic_loss + logistic_critic(critic, real, fake.detach())
+            if index % PENALTY_INTERVAL == 0 and self.config.penalty:
+                penalty = real_gradient_penalty(critic, real[:PENALTY_PATCHES])
+                critic_loss = critic_loss + PENALTY_INTERVAL * self.config.penalty * penalty
+        _descend(self.critic_optimiser, critic_loss)
+        self.critics.requires_grad_(False)
+        with self._precision():
+            generator_loss = sum(
+                logistic_generator(c, f) for c, f in zip(self.critics, fakes, strict=True)
+            )
+        self.critics.requires_grad_(True)
+        _descend(self.generator_optimiser, generator_loss)
+        count = len(fakes)
+        return {
+            "critic": float(critic_loss.detach()) / count,
+            "generator": float(generator_loss.detach()) / count,
+        }
+
+    def _wasserstein_step(
+        self, numpy_random: np.random.Generator, random: torch.Generator
+    ) -> Generator[None, None, dict[str, float]]:
+        for _ in range(self.config.critic_steps):
+            critic_loss = self._wasserstein_critic_step(numpy_random, random)
+            yield
+        with self._precision():
+            volumes = self.generator(self._latents(self.config.generator_volumes, random))
+        yield
+        self.critics.requires_grad_(False)
+        loss = torch.zeros((), device=self.device)
+        for critic, orientation in zip(self.critics, self.orientations, strict=True):
+            with self._precision():
+                fake = self._sections(volumes.float(), orientation, numpy_random)
+                loss = loss - critic_score(critic, fake).mean()
+        self.critics.requires_grad_(True)
+        _descend(self.generator_optimiser, loss)
+        return {"critic": critic_loss, "generator": float(loss.detach())}
+
+    def _wasserstein_critic_step(
+        self, numpy_random: np.random.Generator, random: torch.Generator
+    ) -> float:
+        with torch.no_grad(), self._precision():
+            volumes = self.generator(self._latents(self.config.volumes, random)).float()
+        loss = torch.zeros((), device=self.device)
+        for critic, sampler, orientation in zip(
+            self.critics, self.samplers, self.orientations, strict=True
+        ):
+            real = sampler.draw(self.config.real_patches, numpy_random).to(self.device)
+            fake = self._sections(volumes, orientation, numpy_random)
+            with self._precision():
+                loss = loss + wasserstein_critic(critic, real, fake)
+            some = torch.randperm(len(fake), generator=random)[: len(real)].to(self.device)
+            pairs = min(len(some), len(real))
+            penalty = gradient_penalty(critic, real[:pairs], fake[some[:pairs]], random)
+            loss = loss + self.config.penalty * penalty
+        _descend(self.critic_optimiser, loss)
+        return float(loss.detach())
+
+    def _sections(
+        self, volumes: Tensor, orientation: Orientation, random: np.random.Generator
+    ) -> Tensor:
+        """Cut the sections that this orientation's critic sees."""
+        spacing = SIDE / self.config.planes
+        sections = []
+        for axis in orientation.axes:
+            first = random.integers(max(1, int(spacing)))
+            planes = torch.as_tensor((first + spacing * np.arange(self.config.planes)).astype(int))
+            sections.append(straight_sections(volumes, axis, planes.to(self.device)))
+        if self.config.diagonal_sections:
+            axes = orientation.axes
+            for pair in [(a, b) for a in axes for b in axes if a < b]:
+                for start in random.integers(diagonal_starts(SIDE), size=self.config.planes // 2):
+                    mirrored = bool(random.integers(2))
+                    sections.append(diagonal_sections(volumes, pair, int(start), mirrored))
+        return torch.cat(sections)
+
+    def _latents(self, count: int, random: torch.Generator, side: int = SIDE) -> Tensor:
+        n = side // STRIDE + MARGIN
+        shape = (count, self.config.latent_channels, n, n, n)
+        latents = torch.randn(shape, generator=random).to(self.device)
+        return latents.contiguous(memory_format=torch.channels_last_3d)
+
+    def _precision(self) -> torch.autocast:
+        enabled = self.config.mixed_precision and self.device.type == "cuda"
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled)
+
+    # ------------------------------------------------------------------ the averaged generator
+
+    def score(self) -> dict[str, float]:
+        """Measure the averaged generator on one volume; see `Trainable.score`."""
+        self._settled = self._settle(self.average)
+        return self._score_settled()
+
+    def _score_settled(self) -> dict[str, float]:
+        volume = self._generate(SCORE_SIDE)
+        indices = self._as_phases(volume.data)
+        ratios = self.reference.score([indices]).to_dict()
+        lattice, tilt = max(ratios["ripple"], 1.0), max(ratios["isotropy"], 1.0)
+        return {**ratios, "selection": float((ratios["mean"] ** 4 * lattice * tilt) ** (1 / 6))}
+
+    def _settle(self, average: AveragedGenerator) -> SliceGenerator:
+        """Return the averaged generator with its statistics and volume fractions set."""
+        random = _torch_random(self.config.seed, 0, "settle")
+        latents = [self._latents(1, random) for _ in range(SETTLE_VOLUMES)]
+        generator = copy.deepcopy(average.settle(latents))
+        assert isinstance(generator, SliceGenerator)
+        if self.config.match_fractions and self.origin.kind == "labels":
+            match_fractions(generator, self._latents(1, random, SCORE_SIDE), self.fractions)
+        return generator
+
+    def _generate(self, side: int) -> Sample:
+        if self._settled is None:
+            self._settled = self._settle(self.average)
+        model = SliceGANModel(self.origin, self._settled)
+        return model.generate((side, side, side), seed=0, device=self.device.type)
+
+    def _as_phases(self, values: NDArray[Any]) -> NDArray[np.uint8]:
+        """Turn generated values into the phase indices that the reference counts."""
+        if self.origin.kind == "labels":
+            table = [phase.value for phase in self.origin.phases]
+            return np.searchsorted(table, values).astype(np.uint8)
+        low, high = (0.0, 255.0) if self.origin.kind == "colour" else self.origin.value_range
+        scaled = (luminance(values, self.origin.kind) - low) / (high - low)
+        return np.digitize(scaled, self.levels).astype(np.uint8)
+
+    def snapshot(self, steps: int, seconds: float, fidelity: Mapping[str, float]) -> SliceGANModel:
+        """Return the averaged generator, as it was scored, as a model."""
+        if self._settled is None:
+            self._settled = self._settle(self.average)
+        origin = dataclasses.replace(
+            self.origin, steps=steps, seconds=seconds, fidelity=dict(fidelity)
+        )
+        return SliceGANModel(origin, copy.deepcopy(self._settled).cpu())
+
+    def rebuild(self, origin: Origin, tensors: Mapping[str, NDArray[Any]]) -> SliceGANModel:
+        """Return the model that an earlier `snapshot` was."""
+        return SliceGANModel.from_tensors(origin, tensors)
+
+    def preview(self) -> Sample:
+        """Generate a volume with the averaged generator."""
+        return self._generate(SCORE_SIDE)
+
+    # ------------------------------------------------------------------ state
+
+    def state(self) -> dict[str, Any]:
+        """Return networks, average and optimisers; see `Trainable.state`."""
+        return {
+            "generator": self.generator.state_dict(),
+            "critics": self.critics.state_dict(),
+            "average": self.average.module.state_dict(),
+            "generator_optimiser": self.generator_optimiser.state_dict(),
+            "critic_optimiser": self.critic_optimiser.state_dict(),
+        }
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state` returned."""
+        self.generator.load_state_dict(state["generator"])
+        self.critics.load_state_dict(state["critics"])
+        self.average.module.load_state_dict(state["average"])
+        self.generator_optimiser.load_state_dict(state["generator_optimiser"])
+        self.critic_optimiser.load_state_dict(state["critic_optimiser"])
+
+
+def _descend(optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    optimiser.step()
+
+
+def _torch_random(seed: int, index: int, purpose: str) -> torch.Generator:
+    """Return a generator whose numbers depend on seed, step and purpose alone."""
+    words = np.random.SeedSequence((seed, index, *purpose.encode())).generate_state(2)
+    return torch.Generator().manual_seed(int(words[0]) << 31 | int(words[1]) >> 1)
+
+
+def _mean_fractions(orientations: Sequence[Orientation]) -> list[float]:
+    """Volume fractions over all axes, each axis counted alike."""
+    axes = [o.image.fractions for o in orientations for _ in o.axes]
+    return [float(f) for f in np.mean(axes, axis=0)]
+
+
+def _origin(data: Sequence[PhaseImage], config: SliceGANConfig, device: torch.device) -> Origin:
+    first = data[0]
+    size = first.voxel_size[-1]
+    return Origin(
+        method="slicegan",
+        config=config.to_dict(),
+        kind=first.kind,
+        phases=first.phases,
+        voxel_size=(size, size, size),
+        unit=first.unit,
+        value_range=first.value_range,
+        data=tuple(
+            {"name": i.name, "shape": list(i.shape), "sha256": i.digest} for i in data
+        ),
+        device=str(device),
+        versions={
+            "napari-microgen": __version__, "torch": str(torch.__version__),
+            "numpy": np.__version__,
+        },
+    )  # fmt: skip

@@ -1,0 +1,216 @@
+"""The SliceGAN generator (paper 003, table 1) and its initialisation as a smooth random field."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from torch import Tensor, nn
+
+from napari_microgen.networks.density import check_transposed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Activation = Literal["softmax", "tanh"]
+
+STRIDE = 32
+"""Voxels per latent position: five layers of stride 2."""
+
+MARGIN = 2
+"""Latent positions beyond those that a length of voxels covers: n voxels need n/32 + 2."""
+
+
+class SliceGenerator(nn.Module):
+    """Five transposed convolutions (k 4, s 2, p 2) that turn latents into voxels.
+
+    A latent of side ``l`` gives a volume of side ``32 (l - 2)`` in which every voxel has heard
+    from everything it depends on. The paper crops the last layer by its padding of 3; here the
+    same voxel on each side is cropped by a fixed smoothing kernel (or by slicing).
+
+    Parameters
+    ----------
+    latent_channels : int
+        Channels of the latent.
+    widths : sequence of four int
+        Channels after each hidden layer; the paper has 512, 256, 128, 64.
+    channels : int
+        Phases, or grey or colour channels.
+    activation : {"softmax", "tanh"}
+        Softmax for phases, tanh for grey and colour values.
+    smoothing : float
+        Standard deviation in voxels of a fixed 3-voxel Gaussian over the output; 0 for none.
+    """
+
+    def __init__(
+        self,
+        latent_channels: int,
+        widths: Sequence[int],
+        channels: int,
+        activation: Activation = "softmax",
+        smoothing: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.latent_channels = latent_channels
+        self.activation = activation
+        sizes = [latent_channels, *widths, channels]
+        check_transposed(4, 2, 2)
+        self.layers = nn.ModuleList(
+            nn.ConvTranspose3d(a, b, 4, 2, 2, bias=i == len(widths))
+            for i, (a, b) in enumerate(pairwise(sizes))
+        )
+        self.norms = nn.ModuleList(nn.BatchNorm3d(w) for w in widths)
+        self.register_buffer("taps", _gaussian_taps(smoothing), persistent=False)
+
+    taps: Tensor
+
+    def forward(self, latent: Tensor) -> Tensor:
+        """Generate volumes.
+
+        Parameters
+        ----------
+        latent : Tensor, shape (batch, latent_channels, l, m, n)
+
+        Returns
+        -------
+        Tensor, shape (batch, channels, 32 (l - 2), 32 (m - 2), 32 (n - 2))
+            Phase probabilities, or values in -1 to 1.
+        """
+        logits = self.logits(latent)
+        values = logits.softmax(1) if self.activation == "softmax" else logits.tanh()
+        return self._smoothed(values)
+
+    def logits(self, latent: Tensor) -> Tensor:
+        """Return the last layer's output, one voxel larger on every side than `forward`'s."""
+        x = latent
+        for layer, norm in zip(self.layers, self.norms, strict=False):
+            x = torch.relu_(norm(layer(x)))
+        return self.layers[-1](x)
+
+    def _smoothed(self, values: Tensor) -> Tensor:
+        if self.taps[0] == 0:
+            return values[:, :, 1:-1, 1:-1, 1:-1]
+        for axis in (2, 3, 4):
+            n = values.shape[axis] - 2
+            side, centre = self.taps[0], self.taps[1]
+            values = centre * values.narrow(axis, 1, n) + side * (
+                values.narrow(axis, 0, n) + values.narrow(axis, 2, n)
+            )
+        return values
+
+
+def _gaussian_taps(sigma: float) -> Tensor:
+    """Weights of the outer and the middle voxel of a 3-voxel Gaussian."""
+    if sigma <= 0:
+        return torch.tensor([0.0, 1.0])
+    outer = torch.exp(torch.tensor(-0.5 / sigma**2))
+    return torch.stack([outer, torch.tensor(1.0)]) / (1 + 2 * outer)
+
+
+@torch.no_grad()
+def initialise_smooth(
+    generator: SliceGenerator,
+    smooth_layers: int,
+    fractions: Sequence[float],
+    seed: int,
+    sharpness: float = 8.0,
+) -> None:
+    """Make an untrained generator draw smooth random fields cut at the right volume fractions.
+
+    The last `smooth_layers` layers mix channels at random and interpolate with the separable
+    kernel (1, 3, 3, 1)/4, so features are about ``2**smooth_layers`` voxels wide. Training then
+    starts from a blobby structure instead of lattice noise.
+
+    Parameters
+    ----------
+    generator : SliceGenerator
+        Changed in place; left in training mode.
+    smooth_layers : int
+        How many of the five layers interpolate, 1-4.
+    fractions : sequence of float
+        Wanted mean softmax per phase.
+    seed : int
+        Seed of the weights.
+    sharpness : float
+        Standard deviation of the logits.
+    """
+    random = torch.Generator().manual_seed(seed)
+    line = torch.tensor([0.25, 0.75, 0.75, 0.25])
+    kernel = torch.einsum("i,j,k->ijk", line, line, line)
+    first_smooth = len(generator.layers) - smooth_layers
+    for i, layer in enumerate(generator.layers):
+        weight = layer.weight
+        if i < first_smooth:
+            values = torch.randn(weight.shape, generator=random) * 0.05
+        else:
+            inputs = weight.shape[0]
+            mixing = torch.randn(weight.shape[:2], generator=random) / inputs**0.5
+            noise = torch.randn(weight.shape, generator=random) / (8 * inputs) ** 0.5
+            values = mixing[..., None, None, None] * kernel + 0.03 * noise
+        weight.copy_(values)
+    _sharpen(generator, torch.tensor(fractions), random, sharpness)
+
+
+def _sharpen(
+    generator: SliceGenerator, fractions: Tensor, random: torch.Generator, sharpness: float
+) -> None:
+    """Scale the last layer to logits of std `sharpness`, and solve its bias for the fractions."""
+    last = generator.layers[-1]
+    assert last.bias is not None
+    last.bias.zero_()
+    device = last.weight.device
+    latent = torch.randn(2, generator.latent_channels, 5, 5, 5, generator=random).to(device)
+    generator.train()
+    logits = generator.logits(latent)
+    logits = logits - logits.mean(dim=(0, 2, 3, 4), keepdim=True)
+    scale = sharpness / logits.std()
+    last.weight.mul_(scale)
+    last.bias.copy_(_solve_bias(logits[:, :, ::2, ::2, ::2] * scale, fractions.to(device)))
+
+
+def _solve_bias(logits: Tensor, fractions: Tensor) -> Tensor:
+    """Return the bias per phase with which the mean softmax of `logits` equals `fractions`."""
+    flat = logits.transpose(0, 1).flatten(1)
+    bias = torch.zeros(len(fractions), device=logits.device)
+    rate = float(flat.std())
+    for _ in range(200):
+        mean = (flat + bias[:, None]).softmax(0).mean(1)
+        bias += 0.5 * rate * (fractions.clamp_min(1e-4).log() - mean.clamp_min(1e-6).log())
+        if float((mean - fractions).abs().max()) < 1e-4:
+            break
+    return bias - bias.mean()
+
+
+@torch.no_grad()
+def match_fractions(
+    generator: SliceGenerator, latent: Tensor, fractions: Sequence[float], rounds: int = 8
+) -> None:
+    """Shift the last biases so that the most probable phases fill the wanted fractions.
+
+    Parameters
+    ----------
+    generator : SliceGenerator
+        In evaluation mode; its last bias is changed in place.
+    latent : Tensor
+        Latents of the volume that the fractions are counted in.
+    fractions : sequence of float
+        Wanted volume fraction per phase.
+    rounds : int
+        Corrections at most; it stops when every fraction is within 0.002.
+    """
+    last = generator.layers[-1]
+    assert last.bias is not None
+    wanted = torch.tensor(fractions, device=latent.device)
+    logits = generator.logits(latent)
+    shift = torch.zeros(len(wanted), device=latent.device)
+    rate = 0.3 * float(logits.std())
+    for _ in range(rounds):
+        values = generator._smoothed((logits + shift[:, None, None, None]).softmax(1))
+        found = (
+            torch.bincount(values.argmax(1).flatten(), minlength=len(wanted)) / values[0, 0].numel()
+        )
+        if float((found - wanted).abs().max()) < 0.002:
+            break
+        shift += rate * (wanted.clamp_min(1e-3).log() - found.clamp_min(1e-3).log())
+    last.bias.add_(shift - shift.mean())

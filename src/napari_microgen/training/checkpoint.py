@@ -1,0 +1,58 @@
+"""The state of a training on disk, written so that a crash never leaves half a file."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from napari_microgen.errors import InputError, RunError
+
+
+def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    """Write `state` (tensors and plain types) to `path`, replacing it in one step.
+
+    Raises
+    ------
+    RunError
+        If it cannot be written; an older checkpoint is still there then.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=path.name, dir=path.parent)
+    except OSError as error:
+        raise RunError(f"The checkpoint '{path}' cannot be written: {error.strerror}.") from None
+    try:
+        with os.fdopen(handle, "wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(name, path)
+    except (OSError, RuntimeError) as error:
+        raise RunError(
+            f"The checkpoint '{path}' cannot be written ({error}); make room on the disk."
+        ) from None
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint; nothing in it is executed.
+
+    Raises
+    ------
+    InputError
+        If it is missing, damaged or no checkpoint of ours.
+    """
+    if not path.is_file():
+        raise InputError(f"There is no checkpoint '{path}' to resume from; start a new training.")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception:
+        state = None  # torch raises anything from EOFError to UnpicklingError
+    if not isinstance(state, dict) or "signature" not in state:
+        raise InputError(f"The checkpoint '{path}' is damaged; start a new training instead.")
+    return state
