@@ -7,6 +7,7 @@ that generates. Nothing here knows torch, Qt or napari.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import itertools
 import json
 from abc import ABC, abstractmethod
@@ -545,6 +546,8 @@ class Method(ABC):
     config_class: ClassVar[type[Config]]
     model_class: ClassVar[type[Model]]
     inputs: ClassVar[tuple[Input, ...]]
+    budget: ClassVar[tuple[str, ...]] = ("preset", "minutes", "steps")
+    """Settings that may change when a training is resumed."""
 
     @abstractmethod
     def check(self, data: Sequence[PhaseImage], config: Config) -> list[str]:
@@ -601,6 +604,12 @@ class Method(ABC):
         RunError
             If the run cannot go on (losses not finite, out of memory); the checkpoint is kept.
         """
+
+    def signature(self, data: Sequence[PhaseImage], config: Config) -> str:
+        """Return a digest of images and settings, budget aside: whose checkpoint it is."""
+        kept = {k: v for k, v in config.to_dict().items() if k not in self.budget}
+        told = json.dumps([self.name, [image.digest for image in data], kept], sort_keys=True)
+        return hashlib.sha256(told.encode()).hexdigest()
 
     def check_inputs(self, data: Sequence[PhaseImage]) -> None:
         """Raise `InputError` where number, kind or dimensions do not fit `inputs`."""
