@@ -50,7 +50,7 @@ class Fidelity:
         Mean absolute difference of volume fractions, two-point correlations, perimeter densities
         of sections and chord-length distributions, over the same between parts of the real image.
     ripple : float
-        Standard deviation of the two-dimensional S2 map of sections beyond the correlation
+        Standard deviation of the two-dimensional S2 map of sections beyond twice the correlation
         length, over the same of as many real crops of the same size. A lattice left by
         transposed convolutions shows here and nowhere else.
     isotropy : float
@@ -296,11 +296,11 @@ class _Truth:
         ])  # fmt: skip
 
     def _ripple(self, sections: NDArray[np.uint8]) -> float:
-        """Return the standard deviation of S2 beyond the correlation length, over phases."""
+        """Return the standard deviation of S2 beyond two correlation lengths, over phases."""
         lag = min(MAX_LAG, min(sections.shape[1:]) // 2)
         maps = two_point_maps(sections, self.n_phases, max_lag=lag, stacked=True, exact=False)
         grid = np.hypot(*np.ogrid[-lag : lag + 1, -lag : lag + 1])
-        far = grid > min(self.correlation_length, lag // 2)
+        far = grid > min(2 * self.correlation_length, lag * 2 // 3)
         return float(np.mean(np.nanstd(maps[:, far], axis=1)))
 
 

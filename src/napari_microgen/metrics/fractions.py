@@ -25,5 +25,5 @@ def volume_fractions(data: NDArray[np.uint8], n_phases: int) -> NDArray[np.float
     ndarray of float64, shape (n_phases,)
         Dimensionless; all zero if nothing is labelled.
     """
-    counts = np.array([np.count_nonzero(data == k) for k in range(n_phases)])
-    return counts / max(counts.sum(), 1)
+    counts = np.array([np.count_nonzero(data == k) for k in range(n_phases)], float)
+    return counts / max(float(counts.sum()), 1)
