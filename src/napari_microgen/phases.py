@@ -12,7 +12,7 @@ import numpy as np
 from napari_microgen.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from napari.layers import Layer
     from numpy.typing import ArrayLike, NDArray
@@ -44,6 +44,17 @@ class Phase:
     def as_dict(self) -> dict[str, Any]:
         """Return the phase as plain JSON types."""
         return {"value": self.value, "name": self.name, "color": self.color}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Phase:
+        """Return the phase that `as_dict` described.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            If something is missing or of the wrong type.
+        """
+        return cls(int(values["value"]), str(values["name"]), str(values["color"]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,9 +128,9 @@ class PhaseImage:
             If the array is empty, not 2D or 3D, not whole numbers, holds NaN, a single phase,
             no phase at all, or more than `MAX_PHASES` values.
         """
-        array, sizes = _spatial(np.asarray(labels), voxel_size, unit, name)
+        array, sizes = _spatial(_as_array(labels, name), voxel_size, unit, name)
         array = _whole_numbers(array, name)
-        values = np.unique(array)
+        values = different_values(array)
         if zero == "unlabelled":
             values = values[values != 0]
         if values.size == 0:
@@ -142,11 +153,7 @@ class PhaseImage:
                     else "Label a second phase."
                 )
             )
-        names, colors = names or {}, colors or {}
-        phases = tuple(
-            Phase(int(v), names.get(int(v), f"phase {v}"), colors.get(int(v), PALETTE[i]))
-            for i, v in enumerate(values)
-        )
+        phases = name_phases(values, names or {}, colors or {})
         indices = np.full(array.shape, UNLABELLED, np.uint8)
         for i, value in enumerate(values):
             indices[array == value] = i
@@ -168,7 +175,7 @@ class PhaseImage:
         InputError
             If the array is empty, not 2D or 3D, constant, or holds NaN or infinity.
         """
-        array, sizes = _spatial(np.asarray(values), voxel_size, unit, name)
+        array, sizes = _spatial(_as_array(values, name), voxel_size, unit, name)
         scaled, value_range = _unit_range(array, name)
         return cls("grey", scaled, (), sizes, unit, value_range, name)
 
@@ -188,7 +195,7 @@ class PhaseImage:
         InputError
             As `from_grey`, and if the last axis has neither 3 nor 4 entries.
         """
-        array = np.asarray(values)
+        array = _as_array(values, name)
         if array.ndim < 3 or array.shape[-1] not in (3, 4):
             raise InputError(
                 f"'{name}' is no colour image: its last axis must have 3 or 4 entries."
@@ -204,17 +211,17 @@ class PhaseImage:
     def from_array(cls, array: ArrayLike, **keywords: Any) -> PhaseImage:
         """Guess the kind of an array: few whole numbers are labels, others are grey.
 
-        A last axis of 3 or 4 after two spatial axes, in ``uint8`` or floats, is colour.
+        A last axis of 3 or 4 after two spatial axes is colour. The keywords are those of the
+        constructor that fits; those that only labels have are dropped for other kinds.
         """
-        array = np.asarray(array)
+        array = _as_array(array, keywords.get("name", "image"))
+        plain = {k: v for k, v in keywords.items() if k not in ("zero", "names", "colors")}
         if array.ndim == 3 and array.shape[-1] in (3, 4) and min(array.shape[:2]) > 4:
-            keywords.pop("zero", None)
-            return cls.from_colour(array, **keywords)
-        few = array.size > 0 and _count_values(array) <= MAX_PHASES
-        if few and (array.dtype.kind in "biu" or np.all(np.mod(array, 1) == 0)):
-            return cls.from_labels(array, **keywords)
-        keywords.pop("zero", None)
-        return cls.from_grey(array, **keywords)
+            return cls.from_colour(array, **plain)
+        if array.dtype.kind in "biu" or (array.dtype.kind == "f" and _is_whole(array)):
+            if 0 < _count_values(array) <= MAX_PHASES:
+                return cls.from_labels(array, **keywords)
+        return cls.from_grey(array, **plain)
 
     @classmethod
     def from_layer(cls, layer: Layer, *, zero: Zero = "phase") -> PhaseImage:
@@ -229,25 +236,23 @@ class PhaseImage:
         InputError
             As the other constructors, and for layers that are neither Labels nor Image.
         """
-        data = np.array(layer.data)
-        spatial = layer.ndim
-        common: dict[str, Any] = {
-            "voxel_size": tuple(abs(float(s)) for s in layer.scale[-spatial:]),
-            "unit": _layer_unit(layer),
-            "name": layer.name,
-        }
-        if layer._type_string == "labels":
-            values = np.unique(data) if data.size else []
-            colors = {int(v): _hex(layer.get_color(v)) for v in values[: MAX_PHASES + 1]}
-            return cls.from_labels(
-                data, zero=zero, names=_layer_names(layer),
-                colors={v: c for v, c in colors.items() if c}, **common,
-            )  # fmt: skip
+        if layer._type_string not in ("labels", "image"):
+            raise InputError(
+                f"'{layer.name}' is a {layer._type_string} layer; choose a Labels or an Image "
+                "layer."
+            )
+        from napari_microgen.io.layers import layer_phases, layer_voxel_size
+
+        data = np.array(layer.data[0] if layer.multiscale else layer.data)
+        voxel_size, unit = layer_voxel_size(layer)
+        common: dict[str, Any] = {"voxel_size": voxel_size, "unit": unit, "name": layer.name}
         if layer._type_string == "image":
             return (cls.from_colour if layer.rgb else cls.from_grey)(data, **common)
-        raise InputError(
-            f"'{layer.name}' is a {layer._type_string} layer; choose a Labels or an Image layer."
-        )
+        phases = layer_phases(layer, different_values(data)[: MAX_PHASES + 1])
+        return cls.from_labels(
+            data, zero=zero, names={p.value: p.name for p in phases},
+            colors={p.value: p.color for p in phases}, **common,
+        )  # fmt: skip
 
     @classmethod
     def from_tiff(
@@ -267,16 +272,14 @@ class PhaseImage:
             "voxel_size": stored.voxel_size, "unit": stored.unit, "name": Path(path).name,
         }  # fmt: skip
         labels: dict[str, Any] = {"zero": zero, "names": stored.names, "colors": stored.colors}
-        if kind == "labels":
-            return cls.from_labels(stored.data, **labels, **common)
-        if kind == "grey":
-            return cls.from_grey(stored.data, **common)
-        if kind == "colour":
+        if kind == "colour" or (kind == "auto" and stored.colour):
             return cls.from_colour(stored.data, **common)
-        image = cls.from_array(stored.data, zero=zero, **common)
-        if image.kind == "labels":
-            return cls.from_labels(stored.data, **labels, **common)
-        return image
+        data = _one_channel(stored.data, kind, common["name"]) if stored.colour else stored.data
+        if kind == "labels":
+            return cls.from_labels(data, **labels, **common)
+        if kind == "grey":
+            return cls.from_grey(data, **common)
+        return cls.from_array(data, **labels, **common)
 
     # ------------------------------------------------------------------ reading it
 
@@ -346,15 +349,21 @@ class PhaseImage:
         scaled = data * 2 - 1
         return scaled if self.kind == "colour" else scaled[..., None]
 
-    def as_labels(self) -> PhaseImage:
-        """Return an image of phases: itself, or its grey levels cut at their terciles.
+    def as_labels(self, levels: NDArray[np.float64] | None = None) -> PhaseImage:
+        """Return an image of phases: itself, or its luminance cut at two levels.
 
-        Grey and colour images are measured through these three classes, which are the same
-        classes for every image cut with the same levels (see `tercile_levels`).
+        Grey and colour images are measured through these three classes.
+
+        Parameters
+        ----------
+        levels : ndarray, shape (2,), optional
+            Luminances in 0-1; default `tercile_levels`. Images that are to be compared must be
+            cut at the same levels.
         """
         if self.kind == "labels":
             return self
-        classes = np.digitize(luminance(self.data, self.kind), self.tercile_levels)
+        levels = self.tercile_levels if levels is None else levels
+        classes = np.digitize(luminance(self.data, self.kind), levels)
         phases = tuple(Phase(i, n, PALETTE[i]) for i, n in enumerate(("dark", "middle", "bright")))
         return PhaseImage(
             "labels", classes.astype(np.uint8), phases, self.voxel_size, self.unit, name=self.name
@@ -363,7 +372,7 @@ class PhaseImage:
     @property
     def tercile_levels(self) -> NDArray[np.float64]:
         """The two luminances that cut the image into three equal areas, shape ``(2,)``."""
-        return np.quantile(luminance(self.data, self.kind), (1 / 3, 2 / 3))
+        return np.asarray(np.quantile(luminance(self.data, self.kind), (1 / 3, 2 / 3)))
 
     def crop(self, *slices: slice) -> PhaseImage:
         """Return the part of the image inside `slices`, one per spatial axis."""
@@ -401,11 +410,32 @@ def to_values(indices: NDArray[Any], phases: Sequence[Phase]) -> NDArray[Any]:
     ndarray
         Same shape, smallest integer dtype that holds every label.
     """
-    values = np.array([p.value for p in phases])
-    low, high = min(values.min(), 0), values.max()
-    table = np.zeros(256, np.result_type(np.min_scalar_type(high), np.min_scalar_type(low)))
+    values = [p.value for p in phases]
+    low, high = min(*values, 0), max(values)
+    integers = (np.uint8, np.int8, np.uint16, np.int16, np.uint32, np.int32, np.uint64, np.int64)
+    fitting = (d for d in integers if np.iinfo(d).min <= low and high <= np.iinfo(d).max)
+    table = np.zeros(256, next(fitting))
     table[: len(values)] = values
     return table[np.asarray(indices, np.uint8)]
+
+
+def name_phases(
+    values: Iterable[int], names: Mapping[int, str], colors: Mapping[int, str]
+) -> tuple[Phase, ...]:
+    """Return a phase for every label in `values`; names and colours that lack are made up."""
+    return tuple(
+        Phase(int(v), names.get(int(v), f"phase {v}"),
+              colors.get(int(v), PALETTE[i % len(PALETTE)]))
+        for i, v in enumerate(values)
+    )  # fmt: skip
+
+
+def different_values(array: NDArray[Any]) -> NDArray[Any]:
+    """Return the different values of an array in ascending order, quickly for 8-bit images."""
+    if array.dtype.itemsize > 1 or array.dtype.kind not in "iu":
+        return np.unique(array)
+    counts = np.bincount(array.view(np.uint8).ravel(), minlength=256)
+    return np.sort(np.flatnonzero(counts).astype(np.uint8).view(array.dtype))
 
 
 def luminance(data: NDArray[Any], kind: Kind) -> NDArray[np.float64]:
@@ -416,11 +446,18 @@ def luminance(data: NDArray[Any], kind: Kind) -> NDArray[np.float64]:
 # ---------------------------------------------------------------------- checks
 
 
+def _as_array(values: ArrayLike, name: str) -> NDArray[Any]:
+    try:
+        return np.asarray(values)
+    except ValueError:
+        raise InputError(f"'{name}' is no array: its rows have different lengths.") from None
+
+
 def _spatial(
     array: NDArray[Any], voxel_size: Sequence[float] | None, unit: str, name: str
 ) -> tuple[NDArray[Any], tuple[float, ...]]:
     """Drop leading axes of length 1 and check dimensions and voxel size."""
-    sizes = [float(s) for s in (voxel_size or [1.0] * array.ndim)]
+    sizes = [float(s) for s in ([1.0] * array.ndim if voxel_size is None else voxel_size)]
     while array.ndim > 2 and array.shape[0] == 1:
         array = array[0]
     if array.ndim not in (2, 3):
@@ -445,15 +482,33 @@ def _whole_numbers(array: NDArray[Any], name: str) -> NDArray[Any]:
                 f"'{name}' holds NaN or infinite values; replace them, or mark such voxels with a "
                 "label of their own and treat it as unlabelled."
             )
-        if np.any(np.mod(array, 1) != 0):
+        if not _is_whole(array):
             raise InputError(
-                f"'{name}' holds fractions, so it is no label image; open it as an image to learn "
-                "grey values, or segment it."
+                f"'{name}' holds fractions or huge numbers, so it is no label image; open it as "
+                "an image to learn grey values, or segment it."
             )
         return array.astype(np.int64)
     if array.dtype.kind not in "biu":
         raise InputError(f"'{name}' has values of type {array.dtype}; whole numbers are needed.")
     return array.astype(np.uint8) if array.dtype.kind == "b" else array
+
+
+def _is_whole(array: NDArray[Any]) -> bool:
+    """Whether floats are whole numbers that survive as integers (up to 2**53)."""
+    return bool(np.all((np.abs(array) <= 2**53) & (np.rint(array) == array)))
+
+
+def _one_channel(data: NDArray[Any], kind: str, name: str) -> NDArray[Any]:
+    """Turn a colour image into grey values, or into labels if its channels are equal."""
+    rgb = data[..., :3]
+    if (rgb == rgb[..., :1]).all():
+        return rgb[..., 0]
+    if kind == "labels":
+        raise InputError(
+            f"'{name}' is a colour image, so it holds no labels; convert it to one channel with "
+            "one number per phase, or learn it as colour."
+        )
+    return luminance(rgb, "colour")
 
 
 def _unit_range(array: NDArray[Any], name: str) -> tuple[NDArray[np.float32], tuple[float, float]]:
@@ -471,23 +526,4 @@ def _unit_range(array: NDArray[Any], name: str) -> tuple[NDArray[np.float32], tu
 def _count_values(array: NDArray[Any]) -> int:
     """Count different values, looking at all only if a sample shows few."""
     sample = np.unique(array.ravel()[:: max(1, array.size // 4096)])
-    return sample.size if sample.size > MAX_PHASES else np.unique(array).size
-
-
-def _layer_unit(layer: Layer) -> str:
-    unit = str(layer.units[-1]) if getattr(layer, "units", None) else "pixel"
-    return unit or "pixel"
-
-
-def _layer_names(layer: Layer) -> dict[int, str]:
-    features = layer.features
-    if "index" not in features or "name" not in features:
-        return {}
-    return {int(i): str(n) for i, n in zip(features["index"], features["name"], strict=True)}
-
-
-def _hex(color: NDArray[Any] | None) -> str | None:
-    """Return an RGBA colour as ``#rrggbb``; None where it is transparent."""
-    if color is None or color[3] == 0:
-        return None
-    return "#" + "".join(f"{round(255 * float(c)):02x}" for c in color[:3])
+    return sample.size if sample.size > MAX_PHASES else different_values(array).size

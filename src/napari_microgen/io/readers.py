@@ -1,0 +1,43 @@
+"""Reader contribution: a model file dropped on napari opens as a freshly generated volume."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari.types import LayerDataTuple
+
+SHAPE = (128, 128, 128)
+
+
+def get_reader(path: str | list[str]) -> Callable[[str | list[str]], list[LayerDataTuple]] | None:
+    """Return a reader for model files of ours, None for what other programs wrote."""
+    from napari_microgen.io.model_file import SUFFIX, is_foreign
+
+    paths = [path] if isinstance(path, str) else path
+    if any(Path(p).suffix != SUFFIX or is_foreign(p) for p in paths):
+        return None
+    return read_models
+
+
+def read_models(path: str | list[str]) -> list[LayerDataTuple]:
+    """Generate a volume of `SHAPE` from every model file, with its confidence map.
+
+    Raises
+    ------
+    InputError
+        If a file is damaged, or there is not enough memory.
+    """
+    from napari_microgen.io.layers import sample_layers
+    from napari_microgen.methods import load_model
+    from napari_microgen.resources import check_memory
+
+    layers = []
+    for each in [path] if isinstance(path, str) else path:
+        model = load_model(each)
+        check_memory(model.bytes_needed(SHAPE), f"A volume from '{each}'", "close other programs")
+        layers += sample_layers(model.generate(SHAPE), Path(each).stem)
+    return layers

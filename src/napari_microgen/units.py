@@ -1,0 +1,30 @@
+"""Units of length by one short name each, so that images from different sources compare."""
+
+from __future__ import annotations
+
+_OTHER_NAMES = {
+    "pm": ("picometer", "picometre"),
+    "angstrom": ("å",),
+    "nm": ("nanometer", "nanometre"),
+    "um": ("micron", "micrometer", "micrometre"),
+    "mm": ("millimeter", "millimetre"),
+    "cm": ("centimeter", "centimetre"),
+    "m": ("meter", "metre"),
+    "inch": ("in", "inche"),
+    "pixel": ("px", "voxel"),
+}
+
+
+def short_unit(name: str) -> str | None:
+    """Return the short ASCII name of a unit of length, or None if it is none we know.
+
+    Examples
+    --------
+    >>> short_unit("micron"), short_unit("µm"), short_unit("nanometers"), short_unit("furlong")
+    ('um', 'um', 'nm', None)
+    """
+    plain = name.strip().lower().replace("\\u00b5", "u").replace("µ", "u").replace("μ", "u")
+    for short, others in _OTHER_NAMES.items():
+        if plain in (short, *others) or plain.removesuffix("s") in others:
+            return short
+    return None
