@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -14,9 +14,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-Indices = "NDArray[np.uint8]"
-VoxelSize = "float | Sequence[float]"
-Periodic = "bool | Sequence[bool]"
+Scalar = TypeVar("Scalar", bound=np.generic)
 
 
 def check_indices(data: NDArray[np.uint8], stacked: bool = False) -> int:
@@ -41,7 +39,8 @@ def per_axis(value: float | Sequence[float], ndim: int) -> tuple[float, ...]:
     InputError
         If there are not as many as axes, or one is not positive.
     """
-    sizes = (float(value),) * ndim if np.isscalar(value) else tuple(float(v) for v in value)  # type: ignore[union-attr,arg-type]
+    given = np.asarray(value, float)
+    sizes = tuple(float(s) for s in (np.full(ndim, given) if given.ndim == 0 else given))
     if len(sizes) != ndim or not all(s > 0 for s in sizes):
         raise InputError(f"The voxel size {sizes} does not fit {ndim} axes; give one per axis.")
     return sizes
@@ -61,7 +60,7 @@ def flags(value: bool | Sequence[bool], ndim: int) -> tuple[bool, ...]:
     return found
 
 
-def wrap(data: NDArray[np.uint8], periodic: Sequence[bool]) -> NDArray[np.uint8]:
+def wrap(data: NDArray[Scalar], periodic: Sequence[bool]) -> NDArray[Scalar]:
     """Repeat the first layer behind the last one along periodic axes."""
     if not any(periodic):
         return data
@@ -69,8 +68,8 @@ def wrap(data: NDArray[np.uint8], periodic: Sequence[bool]) -> NDArray[np.uint8]
 
 
 def pair(
-    wrapped: NDArray[np.uint8], shape: Sequence[int], offset: Sequence[int]
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    wrapped: NDArray[Scalar], shape: Sequence[int], offset: Sequence[int]
+) -> tuple[NDArray[Scalar], NDArray[Scalar]]:
     """Return two views: every voxel that has a neighbour at `offset` (-1, 0, 1), and that one.
 
     Parameters

@@ -56,7 +56,7 @@ class Chords:
         """
         lengths = np.arange(self.counts.shape[1]) if weight == "length" else 1
         shares = self.counts * lengths
-        return shares / np.maximum(shares.sum(axis=1, keepdims=True), 1)
+        return np.asarray(shares / np.maximum(shares.sum(axis=1, keepdims=True), 1))
 
     def survival(self) -> NDArray[np.float64]:
         """Return the probability that a chord has at least r voxels, unbiased by the window.
@@ -167,7 +167,7 @@ def mean_chords(
     fractions = volume_fractions(data, n_phases)[:, None]
     unlike = unlike_fractions(data, n_phases, periodic=periodic, stacked=stacked)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return fractions / (unlike / 2) * np.array(per_axis(voxel_size, ndim))
+        return np.asarray(fractions / (unlike / 2) * per_axis(voxel_size, ndim))
 
 
 class _Runs(NamedTuple):

@@ -18,9 +18,11 @@ from napari_microgen.metrics._grid import check_indices, flags, has_gaps, per_ax
 from napari_microgen.phases import UNLABELLED
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
+
+    Indicator = Callable[[NDArray[np.uint8]], NDArray[np.bool_]]
 
 SINGLE_PRECISION_ABOVE = 2**26
 """Padded volumes larger than this are transformed in single precision, to bound memory."""
@@ -142,7 +144,8 @@ def radial(
         counts = np.bincount(shell[good], minlength=last + 1)
         sums = np.bincount(shell[good], line[good], minlength=last + 1)
         np.divide(sums, counts, out=row, where=counts > 0)
-    return np.arange(last + 1) * step, values.reshape(*maps.shape[:-ndim], last + 1)
+    radii = np.asarray(np.arange(last + 1) * step, np.float64)
+    return radii, values.reshape(*maps.shape[:-ndim], last + 1)
 
 
 def same_phase_probability(
@@ -271,7 +274,7 @@ class _Plan:
             return self._lag_sums(lambda part: part == first)
         return self._lag_sums(lambda part: part == first, lambda part: part == second)
 
-    def _lag_sums(self, first, second=None) -> NDArray[np.float64]:  # type: ignore[no-untyped-def]
+    def _lag_sums(self, first: Indicator, second: Indicator | None = None) -> NDArray[np.float64]:
         """Correlate two indicator functions; sum over the stack in Fourier space."""
         axes = tuple(range(1, self.ndim + 1))
         step = max(1, CHUNK // int(np.prod(self.padded)))
@@ -291,10 +294,10 @@ class _Plan:
         for axis, lag in enumerate(self.lags):
             index = torch.arange(-lag, lag + 1, device=sums.device) % self.padded[axis]
             sums = sums.index_select(axis, index)
-        if self.dtype == torch.float64:
-            sums.round_()
-        return sums.to("cpu", torch.float64).numpy()
+        # Counts are whole numbers, and so they come out exact where precision allows it.
+        return np.asarray(sums.round_().to("cpu", torch.float64))
 
     def _transform(self, mask: NDArray[np.bool_], axes: tuple[int, ...]) -> torch.Tensor:
         values = torch.from_numpy(np.ascontiguousarray(mask)).to(self.device, self.dtype)
-        return torch.fft.rfftn(values, s=self.padded, dim=axes)
+        spectrum: torch.Tensor = torch.fft.rfftn(values, s=self.padded, dim=axes)
+        return spectrum

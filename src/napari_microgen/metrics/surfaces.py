@@ -17,6 +17,7 @@ Pairs with an unlabelled voxel are left out, and volumes are those of labelled v
 from __future__ import annotations
 
 import itertools
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -98,11 +99,9 @@ def ssa(
     """
     ndim = check_indices(data, stacked)
     directions = crofton_directions(per_axis(voxel_size, ndim))
-    total = np.zeros(n_phases)
     unlike = _unlike_shares(data, n_phases, [d.offset for d in directions], periodic, stacked)
-    for direction, shares in zip(directions, unlike, strict=True):
-        total += direction.weight / direction.length * shares
-    return total * (2 if ndim == 3 else np.pi / 2)
+    per_length = np.array([d.weight / d.length for d in directions])
+    return np.asarray(per_length @ unlike * (2 if ndim == 3 else np.pi / 2))
 
 
 def ssa_faces(
@@ -121,8 +120,8 @@ def ssa_faces(
     ndarray of float64, shape (n_phases,)
         In 1/length.
     """
-    areas = _faces(data, n_phases, voxel_size, periodic)
-    return areas.sum(axis=1) / _labelled_volume(data, voxel_size)
+    areas = _faces(data, n_phases, voxel_size, periodic).sum(axis=1)
+    return np.asarray(areas / _labelled_volume(data, voxel_size))
 
 
 def interphase_areas(
@@ -148,16 +147,12 @@ def interphase_areas(
     ndarray of float64, shape (n_phases, n_phases)
         Symmetric, zero on the diagonal.
     """
+    faces = _faces(data, n_phases, voxel_size if per == "volume" else 1.0, periodic)
     if per == "volume":
-        return _faces(data, n_phases, voxel_size, periodic) / _labelled_volume(data, voxel_size)
-    ndim = data.ndim
-    faces = _faces(data, n_phases, 1.0, periodic)
-    sides = wrap(data, flags(periodic, ndim))
-    total = 0
-    for offset in np.eye(ndim, dtype=int):
-        near, far = pair(sides, data.shape, offset)
-        total += int(np.count_nonzero((near != UNLABELLED) & (far != UNLABELLED)))
-    return faces / max(total, 1)
+        return faces / _labelled_volume(data, voxel_size)
+    known = wrap(data != UNLABELLED, flags(periodic, data.ndim))
+    pairs = [pair(known, data.shape, offset) for offset in _unit_offsets(data.ndim)]
+    return faces / max(sum(int(np.count_nonzero(near & far)) for near, far in pairs), 1)
 
 
 def interface_densities(
@@ -175,14 +170,11 @@ def interface_densities(
         In 1/length; NaN along an axis without a pair of labelled voxels.
     """
     ndim = check_indices(data, stacked)
-    sizes = per_axis(voxel_size, ndim)
-    stack, wrapped = _stack(data, periodic, stacked)
+    wrapped = _wrap_sections(data, periodic, stacked)
     gaps = has_gaps(data)
     result = np.full(ndim, np.nan)
-    for axis, size in enumerate(sizes):
-        offset = [0] * stack.ndim
-        offset[axis + stack.ndim - ndim] = 1
-        near, far = pair(wrapped, stack.shape, offset)
+    for axis, size in enumerate(per_axis(voxel_size, ndim)):
+        near, far = pair(wrapped, data.shape, _in_section(_unit_offsets(ndim)[axis], stacked))
         different = near != far
         count = different.size
         if gaps:
@@ -210,11 +202,11 @@ def unlike_fractions(
     ndarray of float64, shape (n_phases, ndim)
     """
     ndim = check_indices(data, stacked)
-    offsets = [tuple(int(i == axis) for i in range(ndim)) for axis in range(ndim)]
-    return np.stack(list(_unlike_shares(data, n_phases, offsets, periodic, stacked)), axis=1)
+    return _unlike_shares(data, n_phases, _unit_offsets(ndim), periodic, stacked).T
 
 
-class TriplePhaseBoundary(NamedTuple):
+@dataclass(frozen=True)
+class TriplePhaseBoundary:
     """Where three phases meet.
 
     Attributes
@@ -244,82 +236,80 @@ def triple_phase_boundary(
     Edges with an unlabelled voxel, and edges on the outer sides unless those are periodic, are
     left out.
     """
-    ndim = check_indices(data)
-    sizes = per_axis(voxel_size, ndim)
+    sizes = per_axis(voxel_size, check_indices(data))
     count, length, interior = 0, 0.0, 0
-    for axis, bits in triple_phase_edges(data, periodic):
-        found = int(np.count_nonzero(bits))
+    for axis, bits in _edges(data, periodic):
+        found = int(np.count_nonzero(_three_or_more(bits)))
         count += found
-        length += found * (sizes[axis] if ndim == 3 else 1.0)
-        interior += _interior_edges(data, axis, flags(periodic, ndim))
+        length += found * (1.0 if axis is None else sizes[axis])
+        interior += int(np.count_nonzero(bits < _UNLABELLED_BIT))
     return TriplePhaseBoundary(
         count, length / _labelled_volume(data, voxel_size), count / max(interior, 1)
     )
 
 
-def triple_phase_edges(
+def triple_phase_points(
     data: NDArray[np.uint8], periodic: bool | Sequence[bool] = False
-) -> Iterator[tuple[int, NDArray[np.bool_]]]:
-    """Yield for every direction of edges where an edge touches at least three phases.
+) -> NDArray[np.float64]:
+    """Return the middle of every voxel edge (in 2D corner) where at least three phases meet.
 
-    Yields
-    ------
-    axis : int
-        Direction of the edges; -1 in 2D, where the edge stands on the image.
-    found : ndarray of bool
-        True where the edge between voxels i and i + 1 along both other axes is a triple line.
+    Returns
+    -------
+    ndarray of float64, shape (count, ndim)
+        In voxels; the centre of the first voxel is at 0.
+    """
+    points = []
+    for axis, bits in _edges(data, periodic):
+        shift = np.array([0.0 if other == axis else 0.5 for other in range(data.ndim)])
+        points.append(np.argwhere(_three_or_more(bits)) + shift)
+    return np.concatenate(points)
+
+
+_UNLABELLED_BIT = 1 << 15
+
+
+def _edges(
+    data: NDArray[np.uint8], periodic: bool | Sequence[bool]
+) -> Iterator[tuple[int | None, NDArray[np.uint16]]]:
+    """Yield for every direction of edges (in 2D None) the phases around each interior edge.
+
+    Every phase sets its own bit, so that the phases around an edge are the OR of four voxels.
     """
     ndim = check_indices(data)
-    # One bit per phase, so that the phases around an edge are the OR of four voxels; bit 15
-    # marks unlabelled voxels.
-    table = np.full(256, 1 << 15, np.uint16)
+    around = flags(periodic, ndim)
+    table = np.full(256, _UNLABELLED_BIT, np.uint16)
     table[:15] = 1 << np.arange(15)
-    bits = wrap(table[data], flags(periodic, ndim))
-    for axis in range(3) if ndim == 3 else (-1,):
-        around = bits
+    voxels = table[data]
+    for axis in range(3) if ndim == 3 else (None,):
+        bits = wrap(voxels, [p and other != axis for other, p in enumerate(around)])
         for other in range(ndim):
-            if other == axis:
-                # The layer that only repeats the first one has no edges of its own.
-                around = np.take(around, range(data.shape[axis]), axis=axis) if (
-                    around.shape[axis] != data.shape[axis]
-                ) else around  # fmt: skip
-            else:
-                near, far = _halves(around, other)
-                around = near | far
-        labelled = around < (1 << 15)
-        around = around & (around - 1)  # clears the lowest bit
-        around &= around - 1
-        yield axis, (around != 0) & labelled
+            if other != axis:
+                before = (slice(None),) * other
+                bits = bits[(*before, slice(None, -1))] | bits[(*before, slice(1, None))]
+        yield axis, bits
 
 
-def _halves(array: NDArray[np.uint16], axis: int) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
-    before = (slice(None),) * axis
-    return array[(*before, slice(None, -1))], array[(*before, slice(1, None))]
+def _three_or_more(bits: NDArray[np.uint16]) -> NDArray[np.bool_]:
+    """Tell where at least three phases are set and no voxel is unlabelled."""
+    rest = bits & (bits - np.uint16(1))  # clears the lowest bit
+    rest &= rest - np.uint16(1)
+    return np.asarray((rest != 0) & (bits < _UNLABELLED_BIT))
 
 
-def _interior_edges(data: NDArray[np.uint8], axis: int, periodic: Sequence[bool]) -> int:
-    if not has_gaps(data):
-        sides = (
-            n if i == axis else n - 1 + p
-            for i, (n, p) in enumerate(zip(data.shape, periodic, strict=True))
-        )
-        return int(np.prod([int(s) for s in sides]))
-    whole = wrap((data != UNLABELLED).view(np.uint8), periodic)
-    if axis >= 0:
-        whole = whole[(slice(None),) * axis + (slice(0, data.shape[axis]),)]
-    for other in range(data.ndim):
-        if other != axis:
-            near, far = _halves(whole, other)  # type: ignore[arg-type]
-            whole = near & far
-    return int(whole.sum(dtype=np.int64))
+def _unit_offsets(ndim: int) -> list[tuple[int, ...]]:
+    return [tuple(int(i == axis) for i in range(ndim)) for axis in range(ndim)]
 
 
-def _stack(
+def _in_section(offset: tuple[int, ...], stacked: bool) -> tuple[int, ...]:
+    return (0, *offset) if stacked else offset
+
+
+def _wrap_sections(
     data: NDArray[np.uint8], periodic: bool | Sequence[bool], stacked: bool
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Return the data and the same with periodic axes wrapped; the axis of a stack never is."""
+) -> NDArray[np.uint8]:
+    """Wrap periodic axes; the axis of a stack never is one."""
     around = flags(periodic, data.ndim - stacked)
-    return data, wrap(data, (False, *around) if stacked else around)
+    return wrap(data, (False, *around) if stacked else around)
 
 
 def _unlike_shares(
@@ -328,34 +318,30 @@ def _unlike_shares(
     offsets: Sequence[tuple[int, ...]],
     periodic: bool | Sequence[bool],
     stacked: bool,
-) -> Iterator[NDArray[np.float64]]:
-    """Yield for every offset the share of pairs with exactly one voxel in each phase."""
-    _, wrapped = _stack(data, periodic, stacked)
-    shape = data.shape
-    places = [(0, *o) if stacked else o for o in offsets]
+) -> NDArray[np.float64]:
+    """Return for every offset the share of pairs with exactly one voxel in each phase.
+
+    Shape ``(len(offsets), n_phases)``.
+    """
+    wrapped = _wrap_sections(data, periodic, stacked)
+    places = [_in_section(offset, stacked) for offset in offsets]
     gaps = has_gaps(data)
-    counts = np.zeros((len(places), n_phases))
-    totals = np.zeros(len(places))
     known = wrapped != UNLABELLED
-    both = []
-    for i, place in enumerate(places):
-        near, far = pair(known, shape, place)  # type: ignore[arg-type]
-        totals[i] = near.size
-        if gaps:
-            both.append(near & far)
-            totals[i] = np.count_nonzero(both[-1])
+    shares = np.zeros((len(places), n_phases))
+    # In the outer loop, so that one mask at a time is held for all directions.
     for k in range(n_phases):
-        if k == 1 and n_phases == 2:
-            counts[:, 1] = counts[:, 0]
-            break
         phase = wrapped == k
         for i, place in enumerate(places):
-            near, far = pair(phase, shape, place)  # type: ignore[arg-type]
+            near, far = pair(phase, data.shape, place)
             unlike = near ^ far
+            total = unlike.size
             if gaps:
-                unlike &= both[i]
-            counts[i, k] = np.count_nonzero(unlike)
-    yield from counts / np.maximum(totals, 1)[:, None]
+                near, far = pair(known, data.shape, place)
+                both = near & far
+                unlike &= both
+                total = int(np.count_nonzero(both))
+            shares[i, k] = np.count_nonzero(unlike) / max(total, 1)
+    return shares
 
 
 def _faces(
@@ -368,16 +354,16 @@ def _faces(
     ndim = check_indices(data)
     sizes = per_axis(voxel_size, ndim)
     wrapped = wrap(data, flags(periodic, ndim))
-    phases = [wrapped == k for k in range(n_phases)]
     result = np.zeros((n_phases, n_phases))
-    for axis, offset in enumerate(np.eye(ndim, dtype=int)):
-        face = np.prod(sizes) / sizes[axis]
-        views = [pair(p, data.shape, offset) for p in phases]  # type: ignore[arg-type]
-        for i, j in itertools.combinations(range(n_phases), 2):
-            count = np.count_nonzero(views[i][0] & views[j][1])
-            count += np.count_nonzero(views[j][0] & views[i][1])
-            result[i, j] += count * face
-            result[j, i] += count * face
+    for axis, offset in enumerate(_unit_offsets(ndim)):
+        face = float(np.prod(sizes)) / sizes[axis]
+        near, far = pair(wrapped, data.shape, offset)
+        for i in range(n_phases):
+            here, there = near == i, far == i
+            for j in range(i + 1, n_phases):
+                count = np.count_nonzero(here & (far == j)) + np.count_nonzero(there & (near == j))
+                result[i, j] += count * face
+                result[j, i] += count * face
     return result
 
 
