@@ -1,0 +1,92 @@
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from napari.layers import Image, Labels, Layer
+
+from napari_microgen import sample_data
+from napari_microgen.errors import InputError
+from napari_microgen.phases import PhaseImage
+from napari_microgen.sample_data import SAMPLES, sample_image, sample_layers
+
+
+@pytest.fixture(scope="module", params=SAMPLES)
+def opened(request):
+    """A sample's name and its layers in a viewer."""
+    viewer = ViewerModel()
+    for layer in sample_layers(request.param):
+        viewer.add_layer(Layer.create(*layer))
+    return request.param, viewer
+
+
+def test_every_sample_opens_from_the_menu(monkeypatch):
+    asked = []
+    monkeypatch.setattr(sample_data, "sample_layers", lambda name: asked.append(name) or [])
+    for name in SAMPLES:
+        getattr(sample_data, f"open_{name}")()
+
+    assert asked == list(SAMPLES)
+
+
+def test_layers_keep_voxel_size_units_and_axis_names(opened):
+    name, viewer = opened
+    material = SAMPLES[name]
+    assert len(viewer.layers) == len(material.parts)
+    for layer in viewer.layers:
+        assert layer.scale == pytest.approx([material.voxel_size] * layer.ndim)
+        assert {f"{unit:~}" for unit in layer.units} == {material.unit.replace("um", "µm")}
+        assert set(layer.axis_labels) <= set("zyx")
+    assert viewer.layers[-1].visible
+    assert not any(layer.visible for layer in viewer.layers[:-1])
+
+
+def test_label_layers_carry_colours_names_and_fractions(opened):
+    name, viewer = opened
+    phases = SAMPLES[name].phases
+    for layer in viewer.layers:
+        if not isinstance(layer, Labels):
+            assert isinstance(layer, Image)
+            continue
+        assert list(np.unique(layer.data)) == [p.value for p in phases]
+        image = PhaseImage.from_layer(layer)
+        assert image.phases == phases
+        assert image.fractions == pytest.approx(layer.features["volume_fraction"])
+        assert image.fractions == pytest.approx(SAMPLES[name].fractions, abs=0.1)
+
+
+def test_provenance_is_enough_to_make_a_layer_again(opened):
+    _, viewer = opened
+    for layer in viewer.layers:
+        origin = layer.metadata
+        again = sample_image(origin["sample"], origin["part"], origin["seed"])
+        same_kind = PhaseImage.from_layer(layer)
+        assert again.digest == same_kind.digest
+        assert again.voxel_size == same_kind.voxel_size
+
+
+def test_first_part_is_the_one_to_train_on(opened):
+    name, viewer = opened
+    assert sample_image(name).digest == PhaseImage.from_layer(viewer.layers[-1]).digest
+
+
+def test_volume_is_another_piece_of_the_same_material():
+    section, volume = sample_image("electrode"), sample_image("electrode", "volume")
+
+    assert section.ndim == 2
+    assert volume.ndim == 3
+    assert section.fractions == pytest.approx(volume.fractions, abs=0.005)
+
+
+def test_grey_sample_comes_with_its_true_phases():
+    grey = sample_image("electrode_sem")
+    truth = sample_image("electrode_sem", "true phases of the section")
+
+    assert grey.kind == "grey"
+    assert grey.shape == truth.shape
+    assert grey.data[truth.data == 1].mean() > grey.data[truth.data == 0].mean() + 0.3
+
+
+def test_unknown_names_are_answered_with_the_known_ones():
+    with pytest.raises(InputError, match="electrode, fibres"):
+        sample_image("cheese")
+    with pytest.raises(InputError, match="section, volume"):
+        sample_image("electrode", "hole")
