@@ -18,6 +18,9 @@ Activation = Literal["softmax", "tanh"]
 STRIDE = 32
 """Voxels per latent position: five layers of stride 2."""
 
+COUNTED_VOXELS = 120_000
+"""Voxels that volume fractions are counted on."""
+
 MARGIN = 2
 """Latent positions beyond those that a length of voxels covers: n voxels need n/32 + 2."""
 
@@ -41,6 +44,11 @@ class SliceGenerator(nn.Module):
         Softmax for phases, tanh for grey and colour values.
     smoothing : float
         Standard deviation in voxels of a fixed 3-voxel Gaussian over the output; 0 for none.
+
+    Attributes
+    ----------
+    weights : Tensor, shape (channels,)
+        Factors on the phase probabilities, see `match_fractions`; 1 while training.
     """
 
     def __init__(
@@ -62,8 +70,10 @@ class SliceGenerator(nn.Module):
         )
         self.norms = nn.ModuleList(nn.BatchNorm3d(w) for w in widths)
         self.register_buffer("taps", _gaussian_taps(smoothing), persistent=False)
+        self.register_buffer("weights", torch.ones(channels))
 
     taps: Tensor
+    weights: Tensor
 
     def forward(self, latent: Tensor) -> Tensor:
         """Generate volumes.
@@ -78,8 +88,10 @@ class SliceGenerator(nn.Module):
             Phase probabilities, or values in -1 to 1.
         """
         logits = self.logits(latent)
-        values = logits.softmax(1) if self.activation == "softmax" else logits.tanh()
-        return self._smoothed(values)
+        if self.activation == "tanh":
+            return self._smoothed(logits.tanh())
+        weighted = self._smoothed(logits.softmax(1)) * self.weights[:, None, None, None]
+        return weighted / weighted.sum(1, keepdim=True)
 
     def logits(self, latent: Tensor) -> Tensor:
         """Return the last layer's output, one voxel larger on every side than `forward`'s."""
@@ -186,31 +198,27 @@ def _solve_bias(logits: Tensor, fractions: Tensor) -> Tensor:
 def match_fractions(
     generator: SliceGenerator, latent: Tensor, fractions: Sequence[float], rounds: int = 8
 ) -> None:
-    """Shift the last biases so that the most probable phases fill the wanted fractions.
+    """Weigh the phases so that the most probable ones fill the wanted volume fractions.
 
     Parameters
     ----------
     generator : SliceGenerator
-        In evaluation mode; its last bias is changed in place.
+        In evaluation mode; its `weights` are set.
     latent : Tensor
-        Latents of the volume that the fractions are counted in.
+        Latents of the volumes that the fractions are counted in.
     fractions : sequence of float
         Wanted volume fraction per phase.
     rounds : int
-        Corrections at most; it stops when every fraction is within 0.002.
+        Passes over the phases; each sets one phase's fraction exactly.
     """
-    last = generator.layers[-1]
-    assert last.bias is not None
-    wanted = torch.tensor(fractions, device=latent.device)
-    logits = generator.logits(latent)
-    shift = torch.zeros(len(wanted), device=latent.device)
-    rate = 0.3 * float(logits.std())
-    for _ in range(rounds):
-        values = generator._smoothed((logits + shift[:, None, None, None]).softmax(1))
-        found = (
-            torch.bincount(values.argmax(1).flatten(), minlength=len(wanted)) / values[0, 0].numel()
-        )
-        if float((found - wanted).abs().max()) < 0.002:
-            break
-        shift += rate * (wanted.clamp_min(1e-3).log() - found.clamp_min(1e-3).log())
-    last.bias.add_(shift - shift.mean())
+    generator.weights.fill_(1)
+    values = generator(latent).transpose(0, 1).flatten(1)
+    values = values[:, :: max(1, values.shape[1] // COUNTED_VOXELS)].clamp_min(1e-12).log()
+    shift = torch.zeros(len(values), 1, device=values.device)
+    for phase in range(len(values)) if len(values) == 2 else list(range(len(values))) * rounds:
+        shifted = values + shift
+        rivals = shifted.clone()
+        rivals[phase] = -torch.inf
+        lead = rivals.amax(0) - shifted[phase]
+        shift[phase] += torch.quantile(lead, float(fractions[phase]))
+    generator.weights.copy_((shift - shift.mean()).exp().flatten())

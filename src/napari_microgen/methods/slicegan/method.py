@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from typing import TYPE_CHECKING, cast
 
 import torch
@@ -24,9 +22,6 @@ if TYPE_CHECKING:
 
     from napari_microgen.phases import PhaseImage
 
-BUDGET = ("preset", "minutes", "steps", "patience", "preview_seconds", "threads")
-"""Settings that may change when a training is resumed."""
-
 SMALL_PHASE = 0.005
 
 
@@ -38,6 +33,7 @@ class SliceGAN(Method):
     paper = "Kench and Cooper, Nature Machine Intelligence 3 (2021) 299"
     config_class = SliceGANConfig
     model_class = SliceGANModel
+    budget = ("preset", "minutes", "steps", "patience", "preview_seconds", "threads")
     inputs = (
         Input(
             "image", "Image", "One image of an isotropic material, a 3D volume, or the sections "
@@ -121,7 +117,7 @@ class SliceGAN(Method):
         loop = TrainingLoop(
             lambda fresh: SliceGANTraining(data, settings, fresh),
             schedule,
-            _signature(data, settings),
+            self.signature(data, settings),
             checkpoint,
         )
         return loop.run(resume)
@@ -131,10 +127,3 @@ def _own(config: Config) -> SliceGANConfig:
     if not isinstance(config, SliceGANConfig):
         raise InputError("SliceGAN needs its own settings (SliceGANConfig).")
     return cast("SliceGANConfig", config)
-
-
-def _signature(data: Sequence[PhaseImage], config: SliceGANConfig) -> str:
-    """Digest of images and settings without the budget."""
-    kept = {k: v for k, v in config.to_dict().items() if k not in BUDGET}
-    told = json.dumps(["slicegan", [image.digest for image in data], kept], sort_keys=True)
-    return hashlib.sha256(told.encode()).hexdigest()
