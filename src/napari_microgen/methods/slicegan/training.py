@@ -134,7 +134,6 @@ class SliceGANTraining:
         self.generator.train()
         if self.config.loss == "logistic":
             losses = self._logistic_step(index, numpy_random, random)
-            yield
         else:
             losses = yield from self._wasserstein_step(numpy_random, random)
         self.average.update(self.generator)
