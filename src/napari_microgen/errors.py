@@ -11,3 +11,7 @@ class InputError(MicrogenError, ValueError):
 
 class RunError(MicrogenError):
     """A run that had started could not go on; what was made so far is kept."""
+
+
+class Stopped(MicrogenError):
+    """The user stopped a run; the message says what was kept."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -54,7 +55,10 @@ class Phase:
         KeyError, TypeError, ValueError
             If something is missing or of the wrong type.
         """
-        return cls(int(values["value"]), str(values["name"]), str(values["color"]))
+        color = str(values["color"])
+        if not re.fullmatch("#[0-9a-fA-F]{6}", color):
+            raise ValueError("color")
+        return cls(int(values["value"]), str(values["name"]), color)
 
 
 @dataclass(frozen=True, eq=False)
@@ -313,6 +317,8 @@ class PhaseImage:
     @property
     def fractions(self) -> NDArray[np.float64]:
         """Volume fraction of every phase among the labelled voxels, shape ``(n_phases,)``."""
+        if self.kind != "labels":
+            return np.zeros(0)
         counts = np.bincount(self.data[self.labelled].ravel(), minlength=self.n_phases)
         return counts[: self.n_phases] / max(counts.sum(), 1)
 
@@ -409,12 +415,19 @@ def to_values(indices: NDArray[Any], phases: Sequence[Phase]) -> NDArray[Any]:
     -------
     ndarray
         Same shape, smallest integer dtype that holds every label.
+
+    Raises
+    ------
+    ValueError
+        If there is no phase, or no integer dtype that holds every label.
     """
     values = [p.value for p in phases]
-    low, high = min(*values, 0), max(values)
+    low, high = min([*values, 0]), max(values)
     integers = (np.uint8, np.int8, np.uint16, np.int16, np.uint32, np.int32, np.uint64, np.int64)
-    fitting = (d for d in integers if np.iinfo(d).min <= low and high <= np.iinfo(d).max)
-    table = np.zeros(256, next(fitting))
+    fitting = [d for d in integers if np.iinfo(d).min <= low and high <= np.iinfo(d).max]
+    if not fitting:
+        raise ValueError(f"no integer type holds labels from {low} to {high}")
+    table = np.zeros(256, fitting[0])
     table[: len(values)] = values
     return table[np.asarray(indices, np.uint8)]
 

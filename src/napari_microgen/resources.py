@@ -20,18 +20,25 @@ def size_text(n_bytes: float) -> str:
     >>> size_text(1_500_000), size_text(2**40)
     ('1.5 MB', '1.1 TB')
     """
-    for unit in ("bytes", "kB", "MB", "GB", "TB"):
-        if n_bytes < 1000:
-            break
-        n_bytes /= 1000
-    else:
-        unit, n_bytes = "PB", n_bytes
-    return f"{n_bytes:.3g} {unit}" if n_bytes < 1000 else f"{n_bytes:.0f} {unit}"
+    power = 0
+    while n_bytes >= 1000 and power < 5:
+        n_bytes, power = n_bytes / 1000, power + 1
+    return f"{n_bytes:.3g} {('bytes', 'kB', 'MB', 'GB', 'TB', 'PB')[power]}"
 
 
-def check_memory(n_bytes: int, what: str, mend: str) -> None:
-    """Raise `InputError` if `what` needs more memory than is free; `mend` says what to lower."""
-    free = psutil.virtual_memory().available
+def check_memory(n_bytes: int, what: str, mend: str, free: int | None = None) -> None:
+    """Raise `InputError` if `what` needs more memory than is free; `mend` says what to lower.
+
+    Parameters
+    ----------
+    n_bytes : int
+        Memory needed.
+    what, mend : str
+        Beginning and end of the sentence.
+    free : int, optional
+        Bytes that are free, on a GPU for example; default those of the machine.
+    """
+    free = psutil.virtual_memory().available if free is None else free
     if n_bytes > free:
         raise InputError(
             f"{what} needs about {size_text(n_bytes)} of memory but {size_text(free)} are free; "

@@ -107,8 +107,7 @@ def layer_voxel_size(layer: Layer) -> tuple[tuple[float, ...], str]:
     if any(u != unit for u in layer.units):
         try:
             sizes = [
-                float((s * u).to(unit).magnitude)
-                for s, u in zip(sizes, layer.units, strict=True)
+                float((s * u).to(unit).magnitude) for s, u in zip(sizes, layer.units, strict=True)
             ]
         except TypeError:  # pint's DimensionalityError
             raise InputError(

@@ -51,9 +51,7 @@ def write_model(
     from safetensors import SafetensorError
     from safetensors.numpy import save
 
-    path = Path(path)
-    if path.suffix != SUFFIX:
-        path = path.with_name(path.name + SUFFIX)
+    path = model_path(path)
     weights = {name: np.asarray(value, order="C") for name, value in tensors.items()}
     header = json.loads(json.dumps(header))
     document = {"format": FORMAT, "digest": _digest(header, weights), "header": header}
@@ -64,6 +62,12 @@ def write_model(
     with replacing(path) as part:
         part.write_bytes(content)
     return path
+
+
+def model_path(path: str | Path) -> Path:
+    """Return `path` with ``.safetensors`` added if its name lacks it."""
+    path = Path(path)
+    return path if path.suffix == SUFFIX else path.with_name(path.name + SUFFIX)
 
 
 def read_model(path: str | Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:

@@ -170,9 +170,7 @@ def _own_note(tiff: TiffFile) -> dict[str, Any]:
     return note if isinstance(note, dict) else {}
 
 
-def _voxel_size(
-    tiff: TiffFile, note: Mapping[str, Any]
-) -> tuple[tuple[float, ...] | None, str]:
+def _voxel_size(tiff: TiffFile, note: Mapping[str, Any]) -> tuple[tuple[float, ...] | None, str]:
     """Return edge lengths along z, y, x and their unit; None and pixel where none are given."""
     if tiff.is_imagej:
         stated = tiff.imagej_metadata or {}

@@ -12,7 +12,7 @@ import itertools
 import json
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self, get_args
 
 import numpy as np
 
@@ -106,7 +106,7 @@ class Config:
             )
 
     @classmethod
-    def from_preset(cls, preset: str, **changes: Any) -> Self:
+    def from_preset(cls, preset: str, /, **changes: Any) -> Self:
         """Return the settings of `preset`, some of them changed.
 
         Raises
@@ -148,10 +148,10 @@ def _checked(item: dataclasses.Field[Any], value: Any) -> Any:
             value = {"true": True, "1": True, "yes": True,
                      "false": False, "0": False, "no": False}[value.lower()]  # fmt: skip
         elif kind is int and not isinstance(value, int):
-            value = int(value) if float(value) == int(float(value)) else int("not whole")
+            value = _whole(value)
         elif kind in (float, str, bool):
             value = kind(value)
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError):
         words = {int: "a whole number", float: "a number", bool: "true or false"}
         raise InputError(
             f"'{item.name}' must be {words.get(kind, 'text')}, not {value!r}."
@@ -165,8 +165,18 @@ def _checked(item: dataclasses.Field[Any], value: Any) -> Any:
         if not np.isfinite(value):
             raise InputError(f"'{item.name}' must be a finite number, not {value}.")
         if (low is not None and value < low) or (high is not None and value > high):
-            raise InputError(f"'{item.name}' must lie between {low:g} and {high:g}, not {value:g}.")
+            bounds = [f"at least {low:g}"] if low is not None else []
+            bounds += [f"at most {high:g}"] if high is not None else []
+            raise InputError(f"'{item.name}' must be {' and '.join(bounds)}, not {value:g}.")
     return value
+
+
+def _whole(value: Any) -> int:
+    """Return a number, or text such as ``1e3``, as an integer; raise if it is not whole."""
+    number = float(value)
+    if number != int(number):
+        raise ValueError(value)
+    return int(number)
 
 
 # ---------------------------------------------------------------------- what training yields
@@ -314,15 +324,21 @@ class Origin:
         """
         known = {f.name for f in dataclasses.fields(cls)}
         taken = {k: v for k, v in values.items() if k in known}
-        taken["phases"] = tuple(
-            Phase(int(p["value"]), str(p["name"]), str(p["color"])) for p in values["phases"]
-        )
+        for name, kind in {"method": str, "unit": str, "device": str, "config": dict,
+                           "fidelity": dict, "versions": dict, "steps": int}.items():  # fmt: skip
+            if not isinstance(values.get(name, kind()), kind):
+                raise TypeError(name)
+        taken["phases"] = tuple(Phase.from_dict(p) for p in values["phases"])
         taken["voxel_size"] = tuple(float(s) for s in values["voxel_size"])
         low, high = values["value_range"]
         taken["value_range"] = (float(low), float(high))
         taken["data"] = tuple(dict(d) for d in values.get("data", ()))
+        if values["kind"] not in get_args(Kind):
+            raise ValueError("kind")
         if len(taken["voxel_size"]) != 3:
             raise ValueError("voxel_size")
+        if values["kind"] == "labels":
+            to_values(np.zeros(0), taken["phases"])
         return cls(**taken)
 
 
