@@ -50,3 +50,18 @@ def real_gradient_penalty(critic: nn.Module, real: Tensor) -> Tensor:
     score = critic_score(critic, real).sum()
     (gradient,) = torch.autograd.grad(score, real, create_graph=True)
     return 0.5 * gradient.square().flatten(1).sum(1).mean()
+
+
+def straight_through(probabilities: Tensor) -> Tensor:
+    """One-hot of the most probable phase, with the gradient of the probabilities themselves.
+
+    A critic would tell soft values from the one-hot real sections at a glance, and would judge
+    something that the user never gets (straight-through estimator: Bengio et al. 2013).
+
+    Parameters
+    ----------
+    probabilities : Tensor, shape (batch, phases, ...)
+    """
+    hard = torch.zeros_like(probabilities)
+    hard.scatter_(1, probabilities.argmax(1, keepdim=True), 1.0)
+    return hard + probabilities - probabilities.detach()

@@ -17,6 +17,7 @@ _PAPER: dict[str, Any] = {
     "generator_volumes": 32, "planes": 64, "real_patches": 32, "generator_rate": 1e-4,
     "critic_rate": 1e-4, "beta1": 0.0, "beta2": 0.9, "penalty": 10.0, "averaging": 0.999,
     "smooth_start": False, "smoothing": 0.0, "match_fractions": False, "fidelity_every": 50,
+    "warm_up": 0, "anchor": 0.0,
 }  # fmt: skip
 
 _STANDARD: dict[str, Any] = {
@@ -94,6 +95,14 @@ class SliceGANConfig(Config):
     )
     beta1: float = setting(0.0, "Adam beta 1.", minimum=0, maximum=0.999, advanced=True)
     beta2: float = setting(0.99, "Adam beta 2.", minimum=0, maximum=0.9999, advanced=True)
+    warm_up: int = setting(
+        60, "Steps in which only the critics learn, so that they do not spoil a good start.",
+        minimum=0, maximum=10**6, advanced=True,
+    )  # fmt: skip
+    anchor: float = setting(
+        0.5, "Weight of the squared errors of volume fractions and two-point correlation.",
+        minimum=0, maximum=1000, advanced=True,
+    )  # fmt: skip
     penalty: float = setting(
         1.0, "Weight of the gradient penalty (R1 every 8th step, or Wasserstein's lambda).",
         minimum=0, maximum=1000, advanced=True,
@@ -119,6 +128,10 @@ class SliceGANConfig(Config):
     fidelity_every: int = setting(
         40, "Steps between two measurements of the averaged generator.",
         minimum=1, maximum=10**6, advanced=True,
+    )  # fmt: skip
+    measured_side: int = setting(
+        128, "Side of the volume that is measured while training, and of the preview.",
+        minimum=SIDE, maximum=1024, unit="voxel", advanced=True,
     )  # fmt: skip
     threads: int = setting(
         0, "CPU threads; 0 leaves one core to the viewer.", minimum=0, maximum=1024, advanced=True

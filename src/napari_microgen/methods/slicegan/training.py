@@ -25,6 +25,7 @@ from napari_microgen.networks.slice_generator import (
     match_fractions,
 )
 from napari_microgen.phases import luminance
+from napari_microgen.training.anchors import TwoPointAnchor
 from napari_microgen.training.averaging import AveragedGenerator
 from napari_microgen.training.device import choose_device, spare_threads
 from napari_microgen.training.losses import (
@@ -32,6 +33,7 @@ from napari_microgen.training.losses import (
     logistic_critic,
     logistic_generator,
     real_gradient_penalty,
+    straight_through,
     wasserstein_critic,
 )
 from napari_microgen.training.patches import PatchSampler
@@ -49,15 +51,13 @@ if TYPE_CHECKING:
     from napari_microgen.methods.slicegan.config import SliceGANConfig
     from napari_microgen.phases import PhaseImage
 
-SCORE_SIDE = 128
-"""Side of the volume that the averaged generator is measured on, and of the preview."""
-
 PENALTY_INTERVAL = 8
 """Steps between two R1 penalties, each weighted that much more."""
 
 PENALTY_PATCHES = 8
-START_SEEDS = 3
+START_SEEDS = 2
 SETTLE_VOLUMES = 4
+MATCHED_VOLUMES = 2
 
 
 class SliceGANTraining:
@@ -80,6 +80,10 @@ class SliceGANTraining:
         self.device, self.device_reason = choose_device(config.device)
         self.orientations = find_orientations(data, config)
         self.samplers = [PatchSampler(o.image, SIDE, o.symmetry) for o in self.orientations]
+        self.anchors = [
+            TwoPointAnchor(sampler, np.random.default_rng((config.seed, 0)), self.device)
+            for sampler in self.samplers
+        ]
         self.origin = _origin(data, config, self.device)
         self.fractions = _mean_fractions(self.orientations)
         self.levels = None if data[0].kind == "labels" else data[0].tercile_levels
@@ -144,8 +148,10 @@ class SliceGANTraining:
         self, index: int, numpy_random: np.random.Generator, random: torch.Generator
     ) -> dict[str, float]:
         with self._precision():
-            volumes = self.generator(self._latents(self.config.volumes, random))
-        fakes = [self._sections(volumes.float(), o, numpy_random) for o in self.orientations]
+            volumes = self.generator(self._latents(self.config.volumes, random)).float()
+        if self.origin.kind == "labels":
+            volumes = straight_through(volumes)
+        fakes = [self._sections(volumes, o, numpy_random) for o in self.orientations]
         critic_loss = torch.zeros((), device=self.device)
         for critic, sampler, fake in zip(self.critics, self.samplers, fakes, strict=True):
             real = sampler.draw(self.config.real_patches, numpy_random).to(self.device)
@@ -155,17 +161,25 @@ class SliceGANTraining:
                 penalty = real_gradient_penalty(critic, real[:PENALTY_PATCHES])
                 critic_loss = critic_loss + PENALTY_INTERVAL * self.config.penalty * penalty
         _descend(self.critic_optimiser, critic_loss)
+        losses = {"critic": float(critic_loss.detach()) / len(fakes)}
+        if index >= self.config.warm_up:
+            losses |= self._logistic_generator_step(fakes)
+        return losses
+
+    def _logistic_generator_step(self, fakes: Sequence[Tensor]) -> dict[str, float]:
         self.critics.requires_grad_(False)
-        with self._precision():
-            generator_loss = sum(
-                logistic_generator(c, f) for c, f in zip(self.critics, fakes, strict=True)
-            )
+        adversarial = torch.zeros((), device=self.device)
+        anchor = torch.zeros((), device=self.device)
+        for critic, fake, target in zip(self.critics, fakes, self.anchors, strict=True):
+            with self._precision():
+                adversarial = adversarial + logistic_generator(critic, fake)
+            anchor = anchor + target.loss(fake)
         self.critics.requires_grad_(True)
-        _descend(self.generator_optimiser, generator_loss)
+        _descend(self.generator_optimiser, adversarial + self.config.anchor * anchor)
         count = len(fakes)
         return {
-            "critic": float(critic_loss.detach()) / count,
-            "generator": float(generator_loss.detach()) / count,
+            "generator": float(adversarial.detach()) / count,
+            "statistics": float(anchor.detach()) / count,
         }
 
     def _wasserstein_step(
@@ -243,7 +257,7 @@ class SliceGANTraining:
         return self._score_settled()
 
     def _score_settled(self) -> dict[str, float]:
-        volume = self._generate(SCORE_SIDE)
+        volume = self._generate(self.config.measured_side)
         indices = self._as_phases(volume.data)
         ratios = self.reference.score([indices]).to_dict()
         lattice, tilt = max(ratios["ripple"], 1.0), max(ratios["isotropy"], 1.0)
@@ -256,7 +270,8 @@ class SliceGANTraining:
         generator = copy.deepcopy(average.settle(latents))
         assert isinstance(generator, SliceGenerator)
         if self.config.match_fractions and self.origin.kind == "labels":
-            match_fractions(generator, self._latents(1, random, SCORE_SIDE), self.fractions)
+            latents = self._latents(MATCHED_VOLUMES, random, self.config.measured_side)
+            match_fractions(generator, latents, self.fractions)
         return generator
 
     def _generate(self, side: int) -> Sample:
@@ -289,7 +304,7 @@ class SliceGANTraining:
 
     def preview(self) -> Sample:
         """Generate a volume with the averaged generator."""
-        return self._generate(SCORE_SIDE)
+        return self._generate(self.config.measured_side)
 
     # ------------------------------------------------------------------ state
 
