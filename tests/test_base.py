@@ -180,7 +180,9 @@ def test_a_saved_model_generates_the_same_volume(train_tiny, three_phases, tmp_p
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("phases", 3), ("phases", [{"value": "x"}]), ("phases", [{"value": 10**30, "name": "a", "color": "#000000"}]),
+        ("phases", 3), ("phases", [{"value": "x"}]),
+        ("phases", [{"value": 10**30, "name": "a", "color": "#000000"}]),
+        ("phases", [{"value": 1, "name": "a", "color": "red"}]), ("phases", []),
         ("voxel_size", [1, 2]), ("voxel_size", None), ("voxel_size", ["a", "b", "c"]),
         ("value_range", [1]), ("kind", "sound"), ("method", ["slicegan"]), ("method", None),
         ("config", 5), ("data", 7), ("steps", "many"), ("fidelity", 3), ("versions", "x"),

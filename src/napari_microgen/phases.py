@@ -422,14 +422,23 @@ def to_values(indices: NDArray[Any], phases: Sequence[Phase]) -> NDArray[Any]:
         If there is no phase, or no integer dtype that holds every label.
     """
     values = [p.value for p in phases]
-    low, high = min([*values, 0]), max(values)
-    integers = (np.uint8, np.int8, np.uint16, np.int16, np.uint32, np.int32, np.uint64, np.int64)
-    fitting = [d for d in integers if np.iinfo(d).min <= low and high <= np.iinfo(d).max]
-    if not fitting:
-        raise ValueError(f"no integer type holds labels from {low} to {high}")
-    table = np.zeros(256, fitting[0])
+    table = np.zeros(256, smallest_integers(min([*values, 0]), max(values)))
     table[: len(values)] = values
     return table[np.asarray(indices, np.uint8)]
+
+
+def smallest_integers(low: int, high: int) -> np.dtype[Any]:
+    """Return the smallest integer dtype that holds `low` and `high`.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    for name in ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64"):
+        if np.iinfo(name).min <= low and high <= np.iinfo(name).max:
+            return np.dtype(name)
+    raise ValueError(f"no integer type holds labels from {low} to {high}")
 
 
 def name_phases(

@@ -21,7 +21,7 @@ def size_text(n_bytes: float) -> str:
     ('1.5 MB', '1.1 TB')
     """
     power = 0
-    while n_bytes >= 1000 and power < 5:
+    while n_bytes >= 999.5 and power < 5:
         n_bytes, power = n_bytes / 1000, power + 1
     return f"{n_bytes:.3g} {('bytes', 'kB', 'MB', 'GB', 'TB', 'PB')[power]}"
 

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from napari_microgen.phases import smallest_integers
+
 if TYPE_CHECKING:
     from napari.types import FullLayerData
 
 
 def write_labels(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
-    """Write a Labels layer; see `napari_microgen.io.tiff.write_tiff`."""
+    """Write a Labels layer in the smallest type that holds its labels, as Fiji likes it.
+
+    See `napari_microgen.io.tiff.write_tiff`.
+    """
+    data = np.asarray(data[0] if attributes.get("multiscale") else data)
+    smallest = smallest_integers(int(data.min(initial=0)), int(data.max(initial=0)))
+    data, attributes = data.astype(smallest), {**attributes, "multiscale": False}
     return _write(path, (data, attributes, "labels"))
 
 
