@@ -1,0 +1,278 @@
+"""The Generate widget: from a model to volumes of any size."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from magicgui.widgets import CheckBox, ComboBox, SpinBox
+from napari.layers import Image, Labels
+from qtpy.QtCore import Slot
+from qtpy.QtWidgets import (
+    QFileDialog,
+    QHBoxLayout,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QSizePolicy,
+    QWidget,
+)
+
+from napari_microgen.errors import InputError, MicrogenError
+from napari_microgen.methods import load_model
+from napari_microgen.resources import size_text
+from napari_microgen.widgets.form import add_row, two_columns
+from napari_microgen.widgets.generation import GenerationPlan, next_period
+from napari_microgen.widgets.jobs import jobs_of, unwrapped
+from napari_microgen.widgets.layout import Scrolled, button, row
+from napari_microgen.widgets.preview import is_preview
+from napari_microgen.widgets.status import StatusLine
+from napari_microgen.widgets.text import words
+
+if TYPE_CHECKING:
+    from magicgui.widgets.bases import ValueWidget
+    from napari.layers import Layer
+    from napari.viewer import Viewer
+
+    from napari_microgen.methods.base import Model
+    from napari_microgen.widgets.jobs import NamedModel
+
+SIDE = 128
+LARGEST_SIDE = 100_000
+
+
+class GenerateWidget(Scrolled):
+    """Chooses a model and a shape, and generates volumes in its viewer."""
+
+    def __init__(self, napari_viewer: Viewer) -> None:
+        super().__init__()
+        self._viewer = unwrapped(napari_viewer)
+        self.jobs = jobs_of(napari_viewer)
+        self._generated: Layer | None = None
+        self._make_editors()
+        self._lay_out()
+        self._connect()
+        self._on_models()
+        self.reset_choices()
+        self._on_generation()
+
+    # ------------------------------------------------------------------ making it
+
+    def _make_editors(self) -> None:
+        self.model = ComboBox(choices=[], name="model")
+        self.open_button = button("Open…", self._ask_open, "Open a model file.")
+        self.about = QLabel()
+        self.about.setWordWrap(True)
+        self.shape = [SpinBox(value=SIDE, min=1, max=LARGEST_SIDE, name=a) for a in "zyx"]
+        self.periodic = [CheckBox(text=axis, name=axis) for axis in "zyx"]
+        self.seed = SpinBox(value=0, min=0, max=2**31 - 1, name="seed")
+        self.confidence = CheckBox(value=True, text="")
+        self.probabilities = CheckBox(text="")
+        self.real = ComboBox(choices=[], name="real")
+        self.side_by_side = CheckBox(value=True, text="Real and generated side by side")
+        self.check_line = StatusLine()
+        self.generate_button = button("Generate", self.generate, "Generate the volume.")
+        self.cancel_button = button("Cancel", self.jobs.cancel_generation, "Stop generating.")
+        self.bar = QProgressBar()
+        self.state_line = StatusLine()
+
+    def _lay_out(self) -> None:
+        rows = two_columns()
+        add_row(rows, "Model", boxed(self.model.native, self.open_button), "What to generate from.")
+        rows.addRow(self.about)
+        add_row(rows, "Shape z, y, x", boxed(*(s.native for s in self.shape)), "In voxels.")
+        hint = "Axes along which the volume continues at its opposite face."
+        add_row(rows, "Periodic", boxed(*(p.native for p in self.periodic)), hint)
+        hint = "Same model, seed and position give the same voxels, whatever the shape."
+        add_row(rows, "Seed", self.seed.native, hint)
+        hint = "A map of the largest phase probability of every voxel."
+        add_row(rows, "Confidence", self.confidence.native, hint)
+        hint = "One map per phase; each takes four bytes per voxel."
+        add_row(rows, "Phase probabilities", self.probabilities.native, hint)
+        add_row(rows, "Real image", self.real.native, "What to compare the volume with.")
+        self.column.addLayout(rows)
+        self.column.addWidget(self.side_by_side.native)
+        self.column.addWidget(self.check_line)
+        self.column.addLayout(row(self.generate_button, self.cancel_button))
+        self.column.addWidget(self.bar)
+        self.column.addWidget(self.state_line)
+        self.column.addStretch()
+
+    def _connect(self) -> None:
+        self.model.changed.connect(self._on_model)
+        checked: list[ValueWidget[Any]] = [
+            *self.shape, self.seed, self.confidence, self.probabilities
+        ]  # fmt: skip
+        for editor in checked:
+            editor.changed.connect(self.check)
+        for box in self.periodic:
+            box.changed.connect(self._on_periodic)
+        for side in self.shape:
+            side.native.editingFinished.connect(self._on_periodic)
+        self.side_by_side.changed.connect(self._compare)
+        self.real.changed.connect(self._compare)
+        self.jobs.models_changed.connect(self._on_models)
+        self.jobs.generation_changed.connect(self._on_generation)
+        self.jobs.generated.connect(self._on_generated)
+
+    # ------------------------------------------------------------------ models
+
+    @Slot()
+    def _on_models(self) -> None:
+        """Offer the models of this session and choose the youngest."""
+        choices = [(m.name, m) for m in self.jobs.models]
+        with self.model.changed.blocked():
+            self.model.choices = choices
+            if choices:
+                self.model.value = choices[-1][1]
+        self._on_model()
+
+    def _on_model(self) -> None:
+        self.about.setText(describe(self.chosen_model))
+        labels = self.chosen_model is not None and self.chosen_model.origin.kind == "labels"
+        self.confidence.enabled = self.probabilities.enabled = labels
+        self._choose_real()
+        self._on_periodic()
+
+    @property
+    def chosen_model(self) -> Model | None:
+        """The model that is chosen, if there is any."""
+        named: NamedModel | None = self.model.value
+        return None if named is None else named.model
+
+    @Slot()
+    def _ask_open(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(self, "Open model", "", "Models (*.safetensors)")
+        if path:
+            self.open_model(path)
+
+    def open_model(self, path: str) -> None:
+        """Take a model from a file."""
+        try:
+            model = load_model(path)
+        except MicrogenError as error:
+            self.check_line.fail(str(error))
+            return
+        self.jobs.add_model(path.replace("\\", "/").rsplit("/", 1)[-1], model)
+
+    # ------------------------------------------------------------------ checking
+
+    @property
+    def plan(self) -> GenerationPlan | None:
+        """What is entered; None without a model."""
+        if self.chosen_model is None:
+            return None
+        z, y, x = (int(s.value) for s in self.shape)
+        pz, py, px = (bool(p.value) for p in self.periodic)
+        labels = self.chosen_model.origin.kind == "labels"
+        return GenerationPlan(
+            self.chosen_model, (z, y, x), int(self.seed.value), (pz, py, px),
+            labels and self.confidence.value, labels and self.probabilities.value,
+        )  # fmt: skip
+
+    def check(self) -> bool:
+        """Say in `check_line` whether the volume can be made, and how much memory it takes."""
+        plan, fine = self.plan, False
+        if plan is None:
+            self.check_line.tell("Train a model first, or open one from a file.")
+        else:
+            try:
+                plan.check()
+            except InputError as error:
+                self.check_line.fail(str(error))
+            else:
+                fine = True
+                self.check_line.tell(f"Takes about {size_text(plan.bytes_needed)} of memory.")
+        self.generate_button.setEnabled(fine and not self.jobs.generation.running)
+        return fine
+
+    def _on_periodic(self) -> None:
+        """Lengthen periodic axes to a length that can be periodic, and step by it."""
+        model = self.chosen_model
+        for axis, (editor, box) in enumerate(zip(self.shape, self.periodic, strict=True)):
+            step = next_period(model, axis, 1) if model is not None and box.value else None
+            editor.step = step or 1
+            if model is not None and step:
+                with editor.changed.blocked():
+                    editor.value = next_period(model, axis, int(editor.value)) or editor.value
+        self.check()
+
+    # ------------------------------------------------------------------ generating
+
+    @Slot()
+    def generate(self) -> None:
+        """Generate what is entered, in a thread."""
+        plan = self.plan
+        if plan is not None and self.check():
+            self.jobs.start_generation(plan)
+
+    @Slot()
+    def _on_generation(self) -> None:
+        state = self.jobs.generation
+        self.cancel_button.setEnabled(state.running)
+        self.bar.setVisible(state.running)
+        self.bar.setValue(round(100 * state.fraction))
+        if state.failed:
+            self.state_line.fail(state.message)
+        else:
+            self.state_line.tell(state.message)
+        self.generate_button.setEnabled(
+            not state.running and self.plan is not None and self.check()
+        )
+
+    @Slot(object)
+    def _on_generated(self, layer: Layer) -> None:
+        self._generated = layer
+        self._choose_real()
+        self._compare()
+
+    # ------------------------------------------------------------------ comparing
+
+    def reset_choices(self, _event: Any = None) -> None:
+        """Offer the layers that are there now; napari calls this when layers change."""
+        layers = [x for x in self._viewer.layers if isinstance(x, Labels | Image)]
+        layers = [x for x in layers if not is_preview(x)]
+        with self.real.changed.blocked():
+            self.real.choices = [(layer.name, layer) for layer in layers]
+
+    def _choose_real(self) -> None:
+        """Choose the layer that the model was trained on, if it is there."""
+        data = self.chosen_model.origin.data if self.chosen_model is not None else ()
+        names = [str(d["name"]) for d in data]
+        with self.real.changed.blocked():
+            for layer in self._viewer.layers:
+                if layer.name in names and layer in self.real.choices:
+                    self.real.value = layer
+                    return
+
+    def _compare(self) -> None:
+        real = self.real.value
+        if self.side_by_side.value and real is not None and self._generated is not None:
+            self.jobs.side_by_side.show(real, self._generated)
+        else:
+            self.jobs.side_by_side.restore()
+
+
+def describe(model: Model | None) -> str:
+    """Return in one or two lines what a model is."""
+    if model is None:
+        return ""
+    origin = model.origin
+    names = ", ".join(phase.name for phase in origin.phases) or f"{origin.kind} values"
+    size = " × ".join(f"{s:g}" for s in origin.voxel_size)
+    text = f"{names} · voxel {size} {origin.unit} · {origin.steps:,} steps"
+    if "mean" in origin.fidelity:
+        text += f" · {words('mean')} error over noise {origin.fidelity['mean']:.2f}"
+    return text
+
+
+def boxed(*widgets: QWidget) -> QWidget:
+    """Return widgets side by side as one widget."""
+    box = QWidget()
+    layout = QHBoxLayout(box)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setSpacing(4)
+    for widget in widgets:
+        if not isinstance(widget, QPushButton):
+            widget.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        layout.addWidget(widget)
+    return box

@@ -1,0 +1,83 @@
+"""Real and generated in two halves of the canvas, with one camera."""
+
+from __future__ import annotations
+
+import weakref
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Layer
+
+SPACING = 8
+"""Gap between the halves, in pixels."""
+
+
+class SideBySide:
+    """Shows two layers in grid mode, and puts everything back afterwards.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        Only a weak reference is kept.
+    """
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        self._viewer = weakref.ref(viewer)
+        self._before: dict[str, Any] | None = None
+        self._visible: weakref.WeakKeyDictionary[Layer, bool] = weakref.WeakKeyDictionary()
+        self._named: list[Layer] = []
+        viewer.layers.events.removed.connect(self._on_removed)
+
+    @property
+    def shown(self) -> bool:
+        """Whether the canvas is halved now."""
+        return self._before is not None
+
+    def show(self, real: Layer, generated: Layer) -> None:
+        """Put the real image in the left half and the generated one in the right half.
+
+        Both are drawn at the same scale, and the view is the size of the generated one, so that
+        equal pieces of material are compared. Other layers are hidden until `restore`.
+        """
+        self.restore()
+        viewer = self._viewer()
+        if viewer is None or real not in viewer.layers or generated not in viewer.layers:
+            return
+        grid = viewer.canvas.grid
+        self._before = {n: getattr(grid, n) for n in ("enabled", "shape", "stride", "spacing")}
+        for layer in viewer.layers:
+            self._visible[layer] = layer.visible
+            layer.visible = layer in (real, generated)
+        if viewer.layers.index(real) > viewer.layers.index(generated):
+            viewer.layers.move(viewer.layers.index(real), viewer.layers.index(generated))
+        grid.shape, grid.stride, grid.spacing, grid.enabled = (1, 2), 1, SPACING, True
+        for layer in (real, generated):
+            layer.name_overlay.visible = True
+        self._named = [real, generated]
+        self._look_at(viewer, generated)
+
+    def restore(self) -> None:
+        """Show the layers as they were before."""
+        viewer = self._viewer()
+        if viewer is None or self._before is None:
+            return
+        for name, value in self._before.items():
+            setattr(viewer.canvas.grid, name, value)
+        for layer in viewer.layers:
+            layer.visible = self._visible.get(layer, layer.visible)
+        for layer in self._named:
+            layer.name_overlay.visible = False
+        self._before, self._named = None, []
+        self._visible.clear()
+        viewer.fit_to_view()
+
+    def _on_removed(self, event: Any) -> None:
+        if event.value in self._named:
+            self.restore()
+
+    @staticmethod
+    def _look_at(viewer: ViewerModel, layer: Layer) -> None:
+        middle = layer.extent.world.mean(axis=0)
+        viewer.dims.set_point(range(viewer.dims.ndim)[-layer.ndim :], middle)
+        viewer.fit_to_view(layers=[layer])

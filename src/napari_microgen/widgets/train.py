@@ -1,0 +1,267 @@
+"""The Train widget: from layers to a model, watched while it learns."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from magicgui.widgets import ComboBox
+from napari.utils.notifications import show_info
+from qtpy.QtCore import QTimer, Slot
+from qtpy.QtWidgets import QApplication, QCheckBox, QFileDialog
+
+from napari_microgen.errors import InputError, MicrogenError
+from napari_microgen.methods import METHODS, get_method
+from napari_microgen.resources import size_text
+from napari_microgen.widgets.form import ConfigForm, add_row, folded, two_columns
+from napari_microgen.widgets.inputs import LayerInputs
+from napari_microgen.widgets.jobs import jobs_of, unwrapped
+from napari_microgen.widgets.layout import Scrolled, button, row
+from napari_microgen.widgets.preferences import training_defaults
+from napari_microgen.widgets.progress import TrainingProgress
+from napari_microgen.widgets.script import train_command
+from napari_microgen.widgets.state import Status
+from napari_microgen.widgets.status import StatusLine
+from napari_microgen.widgets.text import sentence
+from napari_microgen.widgets.validation import TrainingPlan, plan_training, read_layers
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari.layers import Layer
+    from napari.viewer import Viewer
+
+    from napari_microgen.methods.base import Config, Method
+    from napari_microgen.phases import PhaseImage, Zero
+    from napari_microgen.widgets.tasks import Outcome, Steps, Task
+
+CHECK_DELAY_MS = 250
+"""Time without edits after which layers and settings are checked."""
+
+
+class TrainWidget(Scrolled):
+    """Chooses method, layers and settings, and runs the training of its viewer."""
+
+    def __init__(self, napari_viewer: Viewer) -> None:
+        super().__init__()
+        self._viewer = unwrapped(napari_viewer)
+        self.jobs = jobs_of(napari_viewer)
+        self.plan: TrainingPlan | None = None
+        self._images: tuple[PhaseImage, ...] | None = None
+        self._check_task: Task | None = None
+        self._check_timer = QTimer(self, singleShot=True, interval=CHECK_DELAY_MS)
+        self._check_timer.timeout.connect(self.check)
+        self.method = ComboBox(choices=tuple(METHODS), name="method")
+        self.method.changed.connect(self._on_method)
+        self._rows = two_columns()
+        self._make_parts()
+        self._lay_out()
+        self._on_method()
+        self.jobs.status_changed.connect(self._on_status)
+        self._on_status()
+
+    # ------------------------------------------------------------------ making it
+
+    def _make_parts(self) -> None:
+        self.check_line = StatusLine()
+        self.start_button = button("Start", self.start, "Train from the beginning.")
+        self.resume_button = button("Resume", self.resume, "Go on from the last checkpoint.")
+        self.pause_button = button("Pause", self.pause, "Wait after the present step, or go on.")
+        self.cancel_button = button("Cancel", self.jobs.cancel, "Stop and keep the best model.")
+        self.preview_box = QCheckBox("Preview beside the training image")
+        self.preview_box.setChecked(self.jobs.preview.shown)
+        self.preview_box.toggled.connect(self._on_preview)
+        self.progress = TrainingProgress(self._viewer, self.jobs)
+        self.save_button = button("Save model…", self._ask_save, "Write the model to a file.")
+        self.script_button = button(
+            "Copy as command", self.copy_command, "Copy the command that repeats this training."
+        )
+
+    def _lay_out(self) -> None:
+        add_row(self._rows, "Method", self.method.native, "The published system to train.")
+        self.folded = folded("Images and settings", self._rows)
+        self.folded.expand(animate=False)
+        self.column.addWidget(self.folded)
+        self.column.addWidget(self.check_line)
+        buttons = (self.start_button, self.resume_button, self.pause_button, self.cancel_button)
+        self.column.addLayout(row(*buttons))
+        self.column.addWidget(self.preview_box)
+        self.column.addWidget(self.progress)
+        self.column.addLayout(row(self.save_button, self.script_button))
+        self.column.addStretch()
+
+    def _on_method(self) -> None:
+        """Ask for what the chosen method needs."""
+        while self._rows.rowCount() > 1:
+            self._rows.removeRow(1)
+        self.chosen_method: Method = get_method(self.method.value)
+        self.method.native.setToolTip(self.chosen_method.paper)
+        self.inputs = LayerInputs(self._rows, self._viewer, self.chosen_method.inputs)
+        config_class = self.chosen_method.config_class
+        self.form = ConfigForm(self._rows, config_class, training_defaults())
+        self.inputs.changed.connect(self._on_layers)
+        self.form.changed.connect(self._on_edited)
+        self._on_layers()
+
+    # ------------------------------------------------------------------ checking before the start
+
+    def reset_choices(self, _event: Any = None) -> None:
+        """Offer the layers that are there now; napari calls this when layers change."""
+        self.inputs.reset_choices()
+
+    @Slot()
+    def _on_layers(self) -> None:
+        self._images = None
+        self._on_edited()
+
+    @Slot()
+    def _on_edited(self) -> None:
+        """Allow no start until what is there now has been checked."""
+        if not self.jobs.training.status.running:
+            self._set_plan(None)
+            self._check_timer.start()
+
+    @Slot()
+    def check(self) -> None:
+        """Check layers and settings in a thread; the answer shows in `check_line`."""
+        self._check_timer.stop()
+        if self.jobs.training.status.running:
+            return
+        self._set_plan(None)
+        try:
+            config = self.form.config()
+        except InputError as error:
+            self.check_line.fail(str(error))
+            return
+        self.check_line.tell("Checking…")
+        self._check_task = self.jobs.new_task("Checking the images", self._check_steps(config))
+        self._check_task.ended.connect(self._on_checked)
+        self._check_task.start()
+
+    def _check_steps(self, config: Config) -> Any:
+        method, images = self.chosen_method, self._images
+        layers, zero = self.inputs.layers, self.inputs.zero_meaning
+        return lambda _stopping: check_steps(method, images, layers, zero, config)
+
+    @Slot(object)
+    def _on_checked(self, outcome: Outcome) -> None:
+        if self.sender() is not self._check_task or self._check_timer.isActive():
+            return  # something was edited meanwhile
+        self._check_task = None
+        if outcome.error is not None:
+            self.check_line.fail(sentence(outcome.error, "Checking the images"))
+            return
+        self._images = outcome.value.images
+        self._set_plan(outcome.value)
+
+    def _set_plan(self, plan: TrainingPlan | None) -> None:
+        self.plan = plan
+        self._enable()
+        if plan is None:
+            return
+        needed, free = size_text(plan.memory_bytes), size_text(plan.available_bytes)
+        memory = f"Takes about {needed} of memory; {free} are free."
+        if plan.warnings:
+            self.check_line.warn([*plan.warnings, memory])
+        else:
+            self.check_line.tell(memory)
+
+    # ------------------------------------------------------------------ running
+
+    @Slot()
+    def start(self) -> None:
+        """Train from the beginning."""
+        self._start(resume=False)
+
+    @Slot()
+    def resume(self) -> None:
+        """Go on with the training whose checkpoint belongs to these images and settings."""
+        self._start(resume=True)
+
+    def _start(self, resume: bool) -> None:
+        layer = self.inputs.layers[0]
+        if self.plan is not None and layer is not None:
+            self.folded.collapse(animate=False)
+            self.jobs.start_training(self.plan, layer, resume)
+
+    @Slot()
+    def pause(self) -> None:
+        """Pause the training, or let it go on."""
+        if self.jobs.training.status is Status.PAUSED:
+            self.jobs.go_on()
+        else:
+            self.jobs.pause()
+
+    @Slot()
+    def _on_status(self) -> None:
+        self._enable()
+        if self.jobs.training.status.running:
+            self.check_line.tell("")
+        else:
+            self.check()
+
+    def _enable(self) -> None:
+        status, plan = self.jobs.training.status, self.plan
+        ready = plan is not None and not status.running
+        self.start_button.setEnabled(ready)
+        self.resume_button.setEnabled(plan is not None and ready and plan.checkpoint.is_file())
+        self.pause_button.setEnabled(status in (Status.TRAINING, Status.PAUSED))
+        self.pause_button.setText("Continue" if status is Status.PAUSED else "Pause")
+        self.cancel_button.setEnabled(status in (Status.TRAINING, Status.PAUSED))
+        self.save_button.setEnabled(self.jobs.training.model is not None)
+        self.script_button.setEnabled(plan is not None)
+        self.folded.content().setEnabled(not status.running)
+
+    @Slot(bool)
+    def _on_preview(self, shown: bool) -> None:
+        self.jobs.preview.shown = shown
+
+    # ------------------------------------------------------------------ taking it along
+
+    @Slot()
+    def _ask_save(self) -> None:
+        path, _ = QFileDialog.getSaveFileName(
+            self, "Save model", "model.safetensors", "Models (*.safetensors)"
+        )
+        if path:
+            self.save_model(path)
+
+    def save_model(self, path: str) -> None:
+        """Write the best model to a file."""
+        model = self.jobs.training.model
+        if model is None:
+            return
+        try:
+            written = model.save(path)
+        except MicrogenError as error:
+            self.progress.state_line.fail(str(error))
+        else:
+            show_info(f"Model saved as {written}")
+
+    @Slot()
+    def copy_command(self) -> None:
+        """Put the command that repeats this training on the clipboard."""
+        if self.plan is None:
+            return
+        files = [layer_file(layer) for layer in self.inputs.layers if layer is not None]
+        command = train_command(self.chosen_method.name, files, self.plan.config)
+        QApplication.clipboard().setText(command)
+        show_info(f"Copied: {command}")
+
+
+def check_steps(
+    method: Method,
+    images: tuple[PhaseImage, ...] | None,
+    layers: Sequence[Layer | None],
+    zero: Zero,
+    config: Config,
+) -> Steps:
+    """Read the layers, unless that has been done, and plan the training; runs in a thread."""
+    if images is None:
+        images = read_layers(layers, zero)
+        yield
+    return plan_training(method, images, config)
+
+
+def layer_file(layer: Layer) -> str:
+    """Return the file that a layer came from, or one that it could be saved as."""
+    return layer.source.path or f"{layer.name}.tif"

@@ -1,0 +1,90 @@
+"""What is known of a training before it starts; runs in a thread, without Qt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from napari_microgen.errors import InputError
+from napari_microgen.phases import PhaseImage
+from napari_microgen.resources import size_text
+from napari_microgen.training.device import choose_device, memory_available
+from napari_microgen.widgets.checkpoints import checkpoint_path
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from napari.layers import Layer
+
+    from napari_microgen.methods.base import Config, Method
+    from napari_microgen.phases import Zero
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """A training that can be started.
+
+    Attributes
+    ----------
+    method : Method
+    config : Config
+    images : tuple of PhaseImage
+        Copies of the layers' data.
+    checkpoint : Path
+        Where its state is kept; if there is a file, the training can go on from it.
+    memory_bytes, available_bytes : int
+        Memory that it takes, and that can be had on its device.
+    warnings : tuple of str
+        What the user should know before starting.
+    """
+
+    method: Method
+    config: Config
+    images: tuple[PhaseImage, ...]
+    checkpoint: Path
+    memory_bytes: int
+    available_bytes: int
+    warnings: tuple[str, ...]
+
+    @property
+    def title(self) -> str:
+        """What is trained on what, ``"SliceGAN of section"``."""
+        return f"{self.method.title} of {self.images[0].name}"
+
+
+def read_layers(layers: Sequence[Layer | None], zero: Zero) -> tuple[PhaseImage, ...]:
+    """Copy the chosen layers into images.
+
+    Raises
+    ------
+    InputError
+        If none is chosen, one is left out between two others, or a layer cannot be used.
+    """
+    if not layers or layers[0] is None:
+        raise InputError("Open an image or a Labels layer to learn from.")
+    chosen = [layer for layer in layers if layer is not None]
+    if list(layers[: len(chosen)]) != chosen:
+        raise InputError("Choose the images in order; one between two others is missing.")
+    return tuple(PhaseImage.from_layer(layer, zero=zero) for layer in chosen)
+
+
+def plan_training(method: Method, images: Sequence[PhaseImage], config: Config) -> TrainingPlan:
+    """Check images and settings, and estimate what the training takes.
+
+    Raises
+    ------
+    InputError
+        If the training cannot work.
+    """
+    method.check_inputs(images)
+    warnings = list(method.check(images, config))
+    device, _ = choose_device(config.device)
+    needed, available = method.memory_needed(images, config), memory_available(device)
+    if needed > available:
+        warnings.append(
+            f"This training takes about {size_text(needed)} of memory and only "
+            f"{size_text(available)} are free; it may fail or slow everything down."
+        )
+    path = checkpoint_path(method, images, config)
+    return TrainingPlan(method, config, tuple(images), path, needed, available, tuple(warnings))
