@@ -311,7 +311,7 @@ class PhaseImage:
     def labelled(self) -> NDArray[np.bool_]:
         """Where there is a phase, shape `shape`; all True for grey and colour images."""
         if self.kind == "labels":
-            return self.data != UNLABELLED
+            return np.asarray(self.data != UNLABELLED)
         return np.ones(self.shape, bool)
 
     @property
@@ -320,7 +320,7 @@ class PhaseImage:
         if self.kind != "labels":
             return np.zeros(0)
         counts = np.bincount(self.data[self.labelled].ravel(), minlength=self.n_phases)
-        return counts[: self.n_phases] / max(counts.sum(), 1)
+        return np.asarray(counts[: self.n_phases] / max(counts.sum(), 1))
 
     @property
     def digest(self) -> str:
@@ -351,8 +351,11 @@ class PhaseImage:
         """
         data = self.data if data is None else data
         if self.kind == "labels":
-            return (data[..., None] == np.arange(self.n_phases)).astype(np.float32)
-        scaled = data * 2 - 1
+            one_hot: NDArray[np.float32] = np.equal(
+                data[..., None], np.arange(self.n_phases)
+            ).astype(np.float32)
+            return one_hot
+        scaled: NDArray[np.float32] = data * 2 - 1
         return scaled if self.kind == "colour" else scaled[..., None]
 
     def as_labels(self, levels: NDArray[np.float64] | None = None) -> PhaseImage:

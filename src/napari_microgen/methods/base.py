@@ -20,7 +20,7 @@ from napari_microgen.errors import InputError
 from napari_microgen.phases import Kind, Phase, to_values
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Generator, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -411,7 +411,12 @@ class Model(ABC):
         """
 
     @abstractmethod
-    def count_blocks(self, shape: Shape, offset: Shape = (0, 0, 0)) -> int:
+    def count_blocks(
+        self,
+        shape: Shape,
+        offset: Shape = (0, 0, 0),
+        periodic: Periodic = (False, False, False),
+    ) -> int:
         """Return how many items `blocks` yields, for progress."""
 
     def check_shape(self, shape: Sequence[int], periodic: Sequence[bool]) -> None:
@@ -449,7 +454,8 @@ class Model(ABC):
             try:
                 next(steps)
             except StopIteration as stop:
-                return stop.value  # type: ignore[no-any-return]
+                sample: Sample = stop.value
+                return sample
 
     def generate_steps(
         self,
@@ -460,7 +466,7 @@ class Model(ABC):
         *,
         probabilities: bool = False,
         device: str = "auto",
-    ) -> Iterator[float]:
+    ) -> Generator[float, None, Sample]:
         """Generate a volume step by step: yields the share done, returns the `Sample`."""
         self.check_shape(shape, periodic)
         labels = self.origin.kind == "labels"
@@ -468,7 +474,7 @@ class Model(ABC):
         values: NDArray[Any] | None = None
         confidence = np.zeros(shape, np.float32) if labels else None
         chances = np.zeros((channels, *shape), np.float32) if labels and probabilities else None
-        total = self.count_blocks(shape, offset)
+        total = self.count_blocks(shape, offset, periodic)
         blocks = self.blocks(shape, seed, offset, periodic, device)
         for done, block in zip(itertools.count(1), blocks, strict=False):
             part = self._decoded(block.values)
@@ -493,7 +499,7 @@ class Model(ABC):
             return to_values(values.argmax(axis=0), self.origin.phases)
         low, high = self.origin.value_range
         if self.origin.kind == "grey":
-            return values[0] * np.float32(high - low) + np.float32(low)
+            return np.asarray(values[0] * np.float32(high - low) + np.float32(low))
         return np.rint(np.moveaxis(values, 0, -1) * 255).astype(np.uint8)
 
     def provenance(
