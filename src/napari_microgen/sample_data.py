@@ -27,9 +27,19 @@ if TYPE_CHECKING:
     from napari_microgen.phases import Kind
 
 __all__ = [
-    "SAMPLES", "Material", "Part", "electrode", "electrode_sem", "fibres", "open_electrode",
-    "open_electrode_sem", "open_fibres", "open_polycrystal", "polycrystal", "sample_image",
-    "sample_layers",
+    "SAMPLES",
+    "Material",
+    "Part",
+    "electrode",
+    "electrode_sem",
+    "fibres",
+    "open_electrode",
+    "open_electrode_sem",
+    "open_fibres",
+    "open_polycrystal",
+    "open_sample",
+    "polycrystal",
+    "sample_image",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
@@ -114,10 +124,10 @@ SAMPLES: dict[str, Material] = {
         FIBRE_FRACTIONS, 0.6, "um",
         (
             # A plane along the fibres crosses few of them; these two cross about half matrix.
-            Part("section normal to z", (1, 256, 256), fibres, realisation=25),
-            Part("section normal to y", (256, 1, 256), fibres, realisation=49),
+            Part("section normal to z", (1, 256, 256), fibres, realisation=44),
+            Part("section normal to y", (256, 1, 256), fibres, realisation=75),
             Part("section normal to x", (256, 256, 1), fibres, realisation=0),
-            Part("volume", (128, 128, 128), fibres, realisation=1),
+            Part("volume", (128, 128, 128), fibres, realisation=3),
         ),
     ),
     "polycrystal": Material(
@@ -176,8 +186,8 @@ def sample_image(name: str, part: str | None = None, seed: int = 0) -> PhaseImag
     )
 
 
-def sample_layers(name: str, seed: int = 0) -> list[LayerData]:
-    """Return every part of a sample as a napari layer; the one to train on comes last, on top.
+def open_sample(name: str, seed: int = 0) -> list[LayerData]:
+    """Return every part of a sample as a napari layer; the one to train on is last, on top.
 
     Parameters
     ----------
@@ -199,22 +209,22 @@ def sample_layers(name: str, seed: int = 0) -> list[LayerData]:
 
 def open_electrode() -> list[LayerData]:
     """Return the layers of the electrode."""
-    return sample_layers("electrode")
+    return open_sample("electrode")
 
 
 def open_fibres() -> list[LayerData]:
     """Return the layers of the fibre composite."""
-    return sample_layers("fibres")
+    return open_sample("fibres")
 
 
 def open_polycrystal() -> list[LayerData]:
     """Return the layers of the polycrystal."""
-    return sample_layers("polycrystal")
+    return open_sample("polycrystal")
 
 
 def open_electrode_sem() -> list[LayerData]:
     """Return the layers of the electrode as a microscope sees it."""
-    return sample_layers("electrode_sem")
+    return open_sample("electrode_sem")
 
 
 def _material(name: str) -> Material:
@@ -224,28 +234,25 @@ def _material(name: str) -> Material:
 
 
 def _layer(name: str, material: Material, part: Part, seed: int) -> LayerData:
+    from napari_microgen.io.layers import METADATA_KEY, phase_colormap
+
     data = part.array(seed)
     ndim = len(part.axes)
+    origin = {"sample": name, "part": part.name, "seed": seed, "true fractions": material.fractions}
     keywords: dict[str, Any] = {
         "name": f"{material.title}: {part.name}",
         "scale": (material.voxel_size,) * ndim,
         "units": (material.unit,) * ndim,
         "axis_labels": part.axes,
         "visible": False,
-        "metadata": {
-            "sample": name,
-            "part": part.name,
-            "seed": seed,
-            "true_fractions": material.fractions,
-        },
+        "metadata": {METADATA_KEY: origin},
     }
     if part.kind == "grey":
         return data, keywords, "image"
-    # napari wants a colour for None: every label that is no phase.
-    keywords["colormap"] = {None: "transparent"} | {p.value: p.color for p in material.phases}
+    keywords["colormap"] = phase_colormap(material.phases)
     keywords["features"] = {
         "index": [p.value for p in material.phases],
         "name": [p.name for p in material.phases],
-        "volume_fraction": [float(np.mean(data == p.value)) for p in material.phases],
+        "volume fraction": [float(np.mean(data == p.value)) for p in material.phases],
     }
     return data, keywords, "labels"

@@ -103,7 +103,7 @@ def electrode_sem(shape: Sequence[int], seed: int = 0) -> NDArray[np.uint8]:
 def fibres(shape: Sequence[int], seed: int = 0) -> NDArray[np.uint8]:
     """Make a composite of endless, slightly wavy fibres along x in a matrix.
 
-    Fibres are about 11 voxels thick and packed at random, with matrix-rich gaps; a smooth
+    Fibres are about 10 voxels thick and packed at random, with matrix-rich gaps; a smooth
     displacement of the z-y plane, changing slowly along x, bends neighbours together. Across
     the fibres the process is isotropic.
 
@@ -128,7 +128,7 @@ def fibres(shape: Sequence[int], seed: int = 0) -> NDArray[np.uint8]:
     full = _full_shape(shape)
     box = _box(full)
     rng = np.random.default_rng(seed)
-    centres, radii = _knock_out(*_pack(box[:2], 5.5, 0.06, 0.68, rng), box[:2], 0.1, 5, rng)
+    centres, radii = _knock_out(*_pack(box[:2], 6, 0.06, 0.76, rng), box[:2], 0.08, 5, rng)
     flat = np.pad(centres, ((0, 0), (0, 1)))
     discs = np.zeros((len(radii), 3, 3))
     discs[:, 0, 0] = discs[:, 1, 1] = radii**-2.0
