@@ -18,6 +18,10 @@ Activation = Literal["softmax", "tanh"]
 STRIDE = 32
 """Voxels per latent position: five layers of stride 2."""
 
+_OUTER = torch.tensor([1, 0, 0, 1])
+_ORBIT = (_OUTER[:, None, None] + _OUTER[:, None] + _OUTER).flatten()
+"""For each element of a 4 x 4 x 4 kernel, how many of its coordinates are outer ones."""
+
 COUNTED_VOXELS = 120_000
 """Voxels that volume fractions are counted on."""
 
@@ -120,6 +124,35 @@ def _gaussian_taps(sigma: float) -> Tensor:
     return torch.stack([outer, torch.tensor(1.0)]) / (1 + 2 * outer)
 
 
+def symmetrised(kernels: Tensor) -> Tensor:
+    """Average kernels over the symmetries of the cube.
+
+    A kernel of side 4 that is unchanged by exchanging and mirroring axes has one value per number
+    of its outer coordinates (0-3). Layers of such kernels commute with those symmetries, so they
+    prefer no axis. Symmetric kernels stay symmetric when their gradients are made so.
+
+    Parameters
+    ----------
+    kernels : Tensor, shape (inputs, outputs, 4, 4, 4)
+
+    Returns
+    -------
+    Tensor of the same shape
+    """
+    flat = kernels.flatten(2)
+    orbit = _ORBIT.to(flat.device)
+    sums = torch.zeros(*flat.shape[:2], 4, device=flat.device).index_add_(2, orbit, flat)
+    means = sums / torch.bincount(orbit)
+    return means[:, :, orbit].view(kernels.shape)
+
+
+@torch.no_grad()
+def symmetric_kernels(generator: SliceGenerator) -> list[Tensor]:
+    """Return the weights of those layers whose kernels are symmetric (see `symmetrised`)."""
+    weights = [layer.weight for layer in generator.layers]
+    return [w for w in weights if torch.allclose(w, symmetrised(w), rtol=1e-4, atol=1e-6)]
+
+
 @torch.no_grad()
 def initialise_smooth(
     generator: SliceGenerator,
@@ -159,7 +192,7 @@ def initialise_smooth(
             inputs = weight.shape[0]
             mixing = torch.randn(weight.shape[:2], generator=random) / inputs**0.5
             noise = torch.randn(weight.shape, generator=random) / (8 * inputs) ** 0.5
-            values = mixing[..., None, None, None] * kernel + 0.03 * noise
+            values = mixing[..., None, None, None] * kernel + 0.03 * symmetrised(noise)
         weight.copy_(values)
     _sharpen(generator, torch.tensor(fractions), random, sharpness)
 

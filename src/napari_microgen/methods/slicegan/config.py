@@ -17,7 +17,7 @@ _PAPER: dict[str, Any] = {
     "generator_volumes": 32, "planes": 64, "real_patches": 32, "generator_rate": 1e-4,
     "critic_rate": 1e-4, "beta1": 0.0, "beta2": 0.9, "penalty": 10.0, "averaging": 0.999,
     "smooth_start": False, "smoothing": 0.0, "match_fractions": False, "fidelity_every": 50,
-    "warm_up": 0, "anchor": 0.0,
+    "warm_up": 0, "anchor": 0.0, "isotropic": "no",
 }  # fmt: skip
 
 _STANDARD: dict[str, Any] = {
@@ -47,6 +47,12 @@ class SliceGANConfig(Config):
         "How patches may be turned: by rotations and mirrors (square), mirrors only, or not at "
         "all; auto reads it from the images.",
         choices=("auto", "square", "mirror", "none"),
+    )
+    isotropic: str = setting(
+        "auto",
+        "Keep the generator's kernels unchanged by exchanging and mirroring axes; auto does so "
+        "when one image stands for all three axes.",
+        choices=("auto", "yes", "no"),
     )
     diagonal_sections: bool = setting(
         False, "Also show the critics sections at 45 degrees; prevents ridges along them."
@@ -100,7 +106,7 @@ class SliceGANConfig(Config):
         minimum=0, maximum=10**6, advanced=True,
     )  # fmt: skip
     anchor: float = setting(
-        0.5, "Weight of the squared errors of volume fractions and two-point correlation.",
+        0.2, "Weight of the squared errors of volume fractions and two-point correlation.",
         minimum=0, maximum=1000, advanced=True,
     )  # fmt: skip
     penalty: float = setting(

@@ -14,7 +14,11 @@ from napari_microgen import __version__
 from napari_microgen.methods.base import Origin, Sample
 from napari_microgen.methods.slicegan.config import SIDE
 from napari_microgen.methods.slicegan.model import SliceGANModel, build_generator
-from napari_microgen.methods.slicegan.orientations import Orientation, find_orientations
+from napari_microgen.methods.slicegan.orientations import (
+    Orientation,
+    find_orientations,
+    is_isotropic,
+)
 from napari_microgen.metrics.fidelity import Reference
 from napari_microgen.networks.critics import PatchCritic, SliceCritic, critic_score
 from napari_microgen.networks.slice_generator import (
@@ -23,6 +27,8 @@ from napari_microgen.networks.slice_generator import (
     SliceGenerator,
     initialise_smooth,
     match_fractions,
+    symmetric_kernels,
+    symmetrised,
 )
 from napari_microgen.phases import luminance
 from napari_microgen.training.anchors import TwoPointAnchor
@@ -75,10 +81,13 @@ class SliceGANTraining:
     """
 
     def __init__(self, data: Sequence[PhaseImage], config: SliceGANConfig, fresh: bool) -> None:
-        self.config = config
         spare_threads(config.threads)
         self.device, self.device_reason = choose_device(config.device)
         self.orientations = find_orientations(data, config)
+        if config.isotropic == "auto":
+            alike = "yes" if is_isotropic(self.orientations) else "no"
+            config = dataclasses.replace(config, isotropic=alike)
+        self.config = config
         self.samplers = [PatchSampler(o.image, SIDE, o.symmetry) for o in self.orientations]
         self.anchors = [
             TwoPointAnchor(sampler, np.random.default_rng((config.seed, 0)), self.device)
@@ -95,6 +104,11 @@ class SliceGANTraining:
             self._start_smooth()
         self.average = AveragedGenerator(self.generator, config.averaging)
         self._settled: SliceGenerator | None = None
+        self._find_symmetric()
+
+    def _find_symmetric(self) -> None:
+        isotropic = self.config.isotropic == "yes"
+        self.symmetric = symmetric_kernels(self.generator) if isotropic else []
 
     def _build(self, random: torch.Generator) -> None:
         config = self.config
@@ -160,7 +174,7 @@ class SliceGANTraining:
             if index % PENALTY_INTERVAL == 0 and self.config.penalty:
                 penalty = real_gradient_penalty(critic, real[:PENALTY_PATCHES])
                 critic_loss = critic_loss + PENALTY_INTERVAL * self.config.penalty * penalty
-        _descend(self.critic_optimiser, critic_loss)
+        self._descend_critics(critic_loss)
         losses = {"critic": float(critic_loss.detach()) / len(fakes)}
         if index >= self.config.warm_up:
             losses |= self._logistic_generator_step(fakes)
@@ -175,7 +189,7 @@ class SliceGANTraining:
                 adversarial = adversarial + logistic_generator(critic, fake)
             anchor = anchor + target.loss(fake)
         self.critics.requires_grad_(True)
-        _descend(self.generator_optimiser, adversarial + self.config.anchor * anchor)
+        self._descend_generator(adversarial + self.config.anchor * anchor)
         count = len(fakes)
         return {
             "generator": float(adversarial.detach()) / count,
@@ -198,7 +212,7 @@ class SliceGANTraining:
                 fake = self._sections(volumes.float(), orientation, numpy_random)
                 loss = loss - critic_score(critic, fake).mean()
         self.critics.requires_grad_(True)
-        _descend(self.generator_optimiser, loss)
+        self._descend_generator(loss)
         return {"critic": critic_loss, "generator": float(loss.detach())}
 
     def _wasserstein_critic_step(
@@ -218,8 +232,20 @@ class SliceGANTraining:
             pairs = min(len(some), len(real))
             penalty = gradient_penalty(critic, real[:pairs], fake[some[:pairs]], random)
             loss = loss + self.config.penalty * penalty
-        _descend(self.critic_optimiser, loss)
+        self._descend_critics(loss)
         return float(loss.detach())
+
+    def _descend_critics(self, loss: Tensor) -> None:
+        self.critic_optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        self.critic_optimiser.step()
+
+    def _descend_generator(self, loss: Tensor) -> None:
+        self.generator_optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        for weight in self.symmetric:
+            weight.grad = symmetrised(weight.grad)
+        self.generator_optimiser.step()
 
     def _sections(
         self, volumes: Tensor, orientation: Orientation, random: np.random.Generator
@@ -325,12 +351,7 @@ class SliceGANTraining:
         self.average.module.load_state_dict(state["average"])
         self.generator_optimiser.load_state_dict(state["generator_optimiser"])
         self.critic_optimiser.load_state_dict(state["critic_optimiser"])
-
-
-def _descend(optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
-    optimiser.zero_grad(set_to_none=True)
-    loss.backward()
-    optimiser.step()
+        self._find_symmetric()
 
 
 def _torch_random(seed: int, index: int, purpose: str) -> torch.Generator:
