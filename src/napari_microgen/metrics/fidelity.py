@@ -25,6 +25,7 @@ from napari_microgen.metrics.correlations import (
 )
 from napari_microgen.metrics.fractions import volume_fractions
 from napari_microgen.metrics.surfaces import interface_densities, ssa
+from napari_microgen.metrics.tables import plain
 from napari_microgen.phases import UNLABELLED
 
 if TYPE_CHECKING:
@@ -143,56 +144,51 @@ class Reference:
         if len(shapes) != 1 or len(next(iter(shapes))) != 3:
             raise InputError("Score one or more three-dimensional volumes of the same shape.")
         ratios: dict[str, list[float]] = {name: [] for name in (*DESCRIPTORS, "ripple")}
-        details: dict[str, Any] = {"ripple_real": [], "ripple_generated": []}
-        stds: list[NDArray[np.float64]] = []
+        ripples, surfaces = [], []
         for axis, truth in self._truths.items():
             stack = _sections(volumes, axis, truth.step)
             generated = _describe(stack, self.n_phases, truth.max_lag, truth.isotropic)
             distances, floors = truth.compare(generated)
             for name in DESCRIPTORS:
                 ratios[name].append(distances[name] / floors[name])
-            ripple, real = truth.ripples(stack)
-            ratios["ripple"].append(ripple / real)
-            details["ripple_generated"].append(ripple)
-            details["ripple_real"].append(real)
-            stds.append(generated.ssa)
+            ripples.append(truth.ripples(stack))
+            ratios["ripple"].append(ripples[-1][0] / ripples[-1][1])
+            surfaces.append(generated.ssa)
         means = {name: float(np.mean(values)) for name, values in ratios.items()}
-        densities = np.mean([interface_densities(v) for v in volumes], axis=0)
-        isotropy, worst, real_densities = self._isotropy(densities)
-        truth = next(iter(self._truths.values()))
-        details.update(
-            volume_fraction_real=truth.whole.volume_fraction.tolist(),
-            volume_fraction_generated=np.mean(
-                [volume_fractions(v, self.n_phases) for v in volumes], axis=0
-            ).tolist(),
-            ssa_real=truth.whole.ssa.tolist(),
-            ssa_generated=np.mean(stds, axis=0).tolist(),
-            interface_density_real=real_densities,
-            interface_density_generated=densities.tolist(),
-            isotropy_deviation=worst,
-            correlation_length=[t.correlation_length for t in self._truths.values()],
-        )
         mean = float(np.exp(np.mean([np.log(max(means[n], 1e-12)) for n in DESCRIPTORS])))
-        return Fidelity(**means, isotropy=isotropy, mean=mean, details=details)
+        densities = np.mean([interface_densities(v) for v in volumes], axis=0)
+        isotropy, deviation, real_densities = self._isotropy(densities)
+        whole = [truth.whole for truth in self._truths.values()]
+        fractions = np.mean([volume_fractions(v, self.n_phases) for v in volumes], axis=0)
+        details = {
+            "volume_fraction_real": np.mean([w.volume_fraction for w in whole], axis=0),
+            "volume_fraction_generated": fractions,
+            "ssa_real": np.mean([w.ssa for w in whole], axis=0),
+            "ssa_generated": np.mean(surfaces, axis=0),
+            "interface_density_real": real_densities,
+            "interface_density_generated": densities,
+            "isotropy_deviation": deviation,
+            "ripple_generated": [r[0] for r in ripples],
+            "ripple_real": [r[1] for r in ripples],
+            "correlation_length": [t.correlation_length for t in self._truths.values()],
+        }
+        plain_details = {name: plain(value) for name, value in details.items()}
+        return Fidelity(**means, isotropy=isotropy, mean=mean, details=plain_details)
 
-    def _isotropy(self, densities: NDArray[np.float64]) -> tuple[float, float, list[float | None]]:
+    def _isotropy(self, densities: NDArray[np.float64]) -> tuple[float, float, NDArray[np.float64]]:
         """Return deviation over spread, the largest deviation, and the real densities."""
-        real: dict[int, list[float]] = {0: [], 1: [], 2: []}
-        spread: dict[int, list[float]] = {0: [], 1: [], 2: []}
+        found: list[list[float]] = [[], [], []]
+        spreads = []
         for normal, truth in self._truths.items():
             inside = [axis for axis in range(3) if axis != normal]
             for column, axis in enumerate(inside):
                 parts = truth.part_densities if self.isotropic else truth.part_densities[:, column]
-                real[axis].append(float(parts.mean()))
-                spread[axis].append(float(parts.std() / max(parts.mean(), 1e-12)))
-        worst, ratio = 0.0, 0.0
-        for axis in range(3):
-            if real[axis]:
-                target = densities.mean() if self.isotropic else np.mean(real[axis])
-                deviation = abs(float(densities[axis]) / max(float(target), 1e-12) - 1)
-                worst = max(worst, deviation)
-                ratio = max(ratio, deviation / max(float(np.mean(spread[axis])), 1e-6))
-        return ratio, worst, [float(np.mean(r)) if r else None for r in real.values()]
+                found[axis].append(float(parts.mean()))
+                spreads.append(float(parts.std() / max(parts.mean(), 1e-12)))
+        real = np.array([np.mean(f) if f else np.nan for f in found])
+        target = np.full(3, densities.mean()) if self.isotropic else real
+        deviation = float(np.nanmax(np.abs(densities / np.maximum(target, 1e-12) - 1)))
+        return deviation / max(float(np.mean(spreads)), 1e-6), deviation, real
 
 
 class _Descriptors(NamedTuple):
@@ -236,12 +232,12 @@ class _Truth:
         self.stack = image.data[None] if image.ndim == 2 else image.data
         parts = _parts(self.stack, image.name)
         side = min(parts[0].shape[1:])
-        self.max_lag = min(MAX_LAG, max(side // 4, min(8, side // 2)))
         maps = two_point_maps(
             self.stack, n_phases, max_lag=min(2 * MAX_LAG, side), stacked=True, exact=False
         )
         self.correlation_length = correlation_length(maps, 2)
-        self.max_lag = max(self.max_lag, min(self.correlation_length, MAX_LAG, side // 2))
+        reach = max(8, side // 4, self.correlation_length)
+        self.max_lag = min(reach, side // 2, MAX_LAG)
         # Odd, so as not to sample a lattice of an even period always at the same place.
         self.step = int(np.clip(self.correlation_length // 2, 1, 8)) // 2 * 2 + 1
         self.whole = _describe(self.stack, n_phases, self.max_lag, isotropic)

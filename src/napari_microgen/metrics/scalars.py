@@ -1,0 +1,226 @@
+"""Every scalar that a report holds: its name, unit and convention, and how it is computed."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from napari_microgen.errors import InputError
+from napari_microgen.metrics.chords import mean_chords
+from napari_microgen.metrics.fractions import volume_fractions
+from napari_microgen.metrics.paths import constrictivity, geodesic_tortuosity
+from napari_microgen.metrics.surfaces import (
+    interphase_areas,
+    ssa,
+    ssa_faces,
+    triple_phase_boundary,
+)
+from napari_microgen.metrics.transport import transport
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from napari_microgen.metrics._steps import Step
+
+    Numbers = Iterator[tuple["Key", float]]
+    Task = Callable[[], Numbers]
+
+FAMILIES = ("surfaces", "tpb", "chords", "s2", "transport", "geodesic", "constrictivity")
+"""What can be asked for; volume fractions come always."""
+
+CHEAP = ("surfaces", "tpb", "chords", "s2")
+"""Families that take about a second at 128^3 voxels; the others take several each."""
+
+VOLUME_ONLY = ("transport", "geodesic", "constrictivity")
+"""Families that a section says nothing about."""
+
+VOLUME_METRICS = ("d_rel", "tortuosity_factor", "geodesic_tortuosity", "constrictivity")
+"""The scalars of those families."""
+
+
+@dataclass(frozen=True)
+class Definition:
+    """What a number means.
+
+    Attributes
+    ----------
+    unit : str
+        Unit in terms of the voxel size's own unit, which stands for ``{unit}``; "" for none.
+    convention : str
+        How it is defined.
+    section : str
+        How it is defined on a section; "" if in the same way.
+    """
+
+    unit: str
+    convention: str
+    section: str = ""
+
+
+DEFINITIONS = {
+    "volume_fraction": Definition("", "voxels of the phase / labelled voxels"),
+    "ssa": Definition(
+        "1/{unit}",
+        "surface per volume, Crofton's formula in 13 directions (unbiased)",
+        "perimeter per area, Crofton's formula in 4 directions (unbiased)",
+    ),
+    "ssa_faces": Definition(
+        "1/{unit}",
+        "area of voxel faces per volume (1.5 times that of a smooth isotropic surface)",
+        "length of pixel edges per area (4/pi times that of a smooth isotropic line)",
+    ),
+    "interphase_area": Definition(
+        "1/{unit}", "area of voxel faces between two phases per volume", "length per area"
+    ),
+    "tpb_density": Definition(
+        "1/{unit}^2",
+        "length of voxel edges with three phases per volume (1.5 times that of a smooth line)",
+        "corners with three phases per area",
+    ),
+    "tpb_fraction": Definition("", "share of interior voxel edges with three phases"),
+    "mean_chord": Definition("{unit}", "mean chord length, phi / (T/2)"),
+    "d_rel": Definition("", "effective over free diffusivity, steady diffusion, mirror sides"),
+    "tortuosity_factor": Definition("", "volume fraction / d_rel"),
+    "geodesic_tortuosity": Definition("", "mean shortest path over straight, 26 neighbours"),
+    "constrictivity": Definition("", "(r_min / r_max)^2 after Muench and Holzer"),
+}
+"""Every scalar by name."""
+
+
+class Key(NamedTuple):
+    """Which number: its name, the phases it belongs to (by index), and its axis, if any."""
+
+    metric: str
+    phases: tuple[int, ...] = ()
+    axis: int | None = None
+
+
+def check_families(families: Sequence[str]) -> tuple[str, ...]:
+    """Return the families in their own order.
+
+    Raises
+    ------
+    InputError
+        If one is unknown.
+    """
+    for name in families:
+        if name not in FAMILIES:
+            raise InputError(f"There is no metric '{name}'; choose among {', '.join(FAMILIES)}.")
+    return tuple(name for name in FAMILIES if name in families)
+
+
+def scalar_steps(
+    data: NDArray[np.uint8],
+    n_phases: int,
+    families: Sequence[str],
+    *,
+    voxel_size: Sequence[float],
+    periodic: bool | Sequence[bool] = False,
+    tolerance: float = 1e-3,
+    device: str = "cpu",
+) -> Generator[Step, None, dict[Key, float]]:
+    """Measure step by step: yield the share done and what was measured, return the numbers.
+
+    Parameters
+    ----------
+    data : ndarray of uint8
+        Phase indices, 255 unlabelled; ``(y, x)`` or ``(z, y, x)``.
+    n_phases : int
+        Number of phases.
+    families : sequence of str
+        Some of `FAMILIES`.
+    voxel_size : sequence of float
+        Edge lengths of a voxel.
+    periodic : bool or sequence of bool
+        Axes along which the image repeats.
+    tolerance : float
+        Relative error of relative diffusivities.
+    device : str
+        Torch device for diffusion.
+
+    Returns
+    -------
+    dict from Key to float
+        What is undefined, such as the chord of an absent phase, is left out.
+    """
+    found: dict[Key, float] = {}
+    tasks = list(_tasks(data, n_phases, families, voxel_size, periodic, tolerance, device))
+    for done, (text, task) in enumerate(tasks, start=1):
+        found.update({key: float(value) for key, value in task()})
+        yield done / len(tasks), text
+    return found
+
+
+def _tasks(
+    data: NDArray[np.uint8],
+    n_phases: int,
+    families: Sequence[str],
+    voxel_size: Sequence[float],
+    periodic: bool | Sequence[bool],
+    tolerance: float,
+    device: str,
+) -> Iterator[tuple[str, Task]]:
+    """Yield what is to be measured and how, the quick families first."""
+    options: dict[str, Any] = {"voxel_size": voxel_size, "periodic": periodic}
+    fractions = volume_fractions(data, n_phases)
+    present = [k for k in range(n_phases) if fractions[k] > 0]
+
+    def surfaces() -> Numbers:
+        yield from _by_phase("ssa", ssa(data, n_phases, **options))
+        yield from _by_phase("ssa_faces", ssa_faces(data, n_phases, **options))
+        areas = interphase_areas(data, n_phases, **options)
+        for i, j in itertools.combinations(range(n_phases), 2):
+            yield Key("interphase_area", (i, j)), areas[i, j]
+
+    def tpb() -> Numbers:
+        lines = triple_phase_boundary(data, **options)
+        yield Key("tpb_density"), lines.density
+        yield Key("tpb_fraction"), lines.fraction
+
+    def chords() -> Numbers:
+        lengths = mean_chords(data, n_phases, **options)
+        for k in present:
+            for axis in range(data.ndim):
+                yield Key("mean_chord", (k,), axis), lengths[k, axis]
+
+    def diffusion(k: int, axis: int) -> Numbers:
+        flow = transport(data, k, axis, **options, tolerance=tolerance, device=device)
+        yield Key("d_rel", (k,), axis), flow.d_rel
+        yield Key("tortuosity_factor", (k,), axis), flow.tortuosity_factor
+
+    def paths(k: int, axis: int) -> Numbers:
+        found = geodesic_tortuosity(data, k, axis, voxel_size=voxel_size)
+        yield Key("geodesic_tortuosity", (k,), axis), found.mean
+
+    def bottlenecks(k: int) -> Numbers:
+        found = constrictivity(data, k, voxel_size=voxel_size)
+        for axis, value in enumerate(found.values if found else ()):
+            yield Key("constrictivity", (k,), axis), value
+
+    yield "volume fractions", partial(_by_phase, "volume_fraction", fractions)
+    if "surfaces" in families:
+        yield "surfaces", surfaces
+    if "tpb" in families:
+        yield "triple-phase boundary", tpb
+    if "chords" in families:
+        yield "chords", chords
+    if data.ndim == 2:
+        return
+    for k, axis in itertools.product(present, range(3)):
+        where = f"phase {k + 1} along {'zyx'[axis]}"
+        if "transport" in families:
+            yield f"diffusion through {where}", partial(diffusion, k, axis)
+        if "geodesic" in families and data.shape[axis] > 1:
+            yield f"paths through {where}", partial(paths, k, axis)
+    for k in present if "constrictivity" in families else ():
+        yield f"bottlenecks of phase {k + 1}", partial(bottlenecks, k)
+
+
+def _by_phase(metric: str, values: NDArray[np.float64]) -> Numbers:
+    for k, value in enumerate(values):
+        yield Key(metric, (k,)), value
