@@ -51,7 +51,7 @@ def information_density(layers: Sequence[nn.Module], side: int) -> Tensor:
         if isinstance(layer, nn.ConvTranspose3d):
             kernel = torch.ones(1, 1, *layer.kernel_size, dtype=torch.float64)
             field = nn.functional.conv_transpose3d(
-                field, kernel, stride=layer.stride, padding=layer.padding
+                field, kernel, stride=layer.stride, padding=tuple(map(int, layer.padding))
             )
             field = field / field.max()
     return field[0, 0]

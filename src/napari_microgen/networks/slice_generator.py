@@ -79,6 +79,11 @@ class SliceGenerator(nn.Module):
     taps: Tensor
     weights: Tensor
 
+    @property
+    def convolutions(self) -> list[nn.ConvTranspose3d]:
+        """The five layers in order."""
+        return [layer for layer in self.layers if isinstance(layer, nn.ConvTranspose3d)]
+
     def forward(self, latent: Tensor) -> Tensor:
         """Generate volumes.
 
@@ -102,7 +107,8 @@ class SliceGenerator(nn.Module):
         x = latent
         for layer, norm in zip(self.layers, self.norms, strict=False):
             x = torch.relu_(norm(layer(x)))
-        return self.layers[-1](x)
+        logits: Tensor = self.layers[-1](x)
+        return logits
 
     def _smoothed(self, values: Tensor) -> Tensor:
         if self.taps[0] == 0:
@@ -149,7 +155,7 @@ def symmetrised(kernels: Tensor) -> Tensor:
 @torch.no_grad()
 def symmetric_kernels(generator: SliceGenerator) -> list[Tensor]:
     """Return the weights of those layers whose kernels are symmetric (see `symmetrised`)."""
-    weights = [layer.weight for layer in generator.layers]
+    weights = [layer.weight for layer in generator.convolutions]
     return [w for w in weights if torch.allclose(w, symmetrised(w), rtol=1e-4, atol=1e-6)]
 
 
@@ -184,7 +190,7 @@ def initialise_smooth(
     line = torch.tensor([0.25, 0.75, 0.75, 0.25])
     kernel = torch.einsum("i,j,k->ijk", line, line, line)
     first_smooth = len(generator.layers) - smooth_layers
-    for i, layer in enumerate(generator.layers):
+    for i, layer in enumerate(generator.convolutions):
         weight = layer.weight
         if i < first_smooth:
             values = torch.randn(weight.shape, generator=random) * 0.05
@@ -201,7 +207,7 @@ def _sharpen(
     generator: SliceGenerator, fractions: Tensor, random: torch.Generator, sharpness: float
 ) -> None:
     """Scale the last layer to logits of std `sharpness`, and solve its bias for the fractions."""
-    last = generator.layers[-1]
+    last = generator.convolutions[-1]
     assert last.bias is not None
     last.bias.zero_()
     device = last.weight.device

@@ -31,7 +31,8 @@ def gradient_penalty(
     between = (share * fake + (1 - share) * real).requires_grad_(True)
     score = critic_score(critic, between).sum()
     (gradient,) = torch.autograd.grad(score, between, create_graph=True)
-    return (gradient.flatten(1).norm(dim=1) - 1).square().mean()
+    lengths: Tensor = gradient.flatten(1).norm(dim=1)
+    return (lengths - 1).square().mean()
 
 
 def logistic_critic(critic: nn.Module, real: Tensor, fake: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -126,4 +126,4 @@ class SliceGAN(Method):
 def _own(config: Config) -> SliceGANConfig:
     if not isinstance(config, SliceGANConfig):
         raise InputError("SliceGAN needs its own settings (SliceGANConfig).")
-    return cast("SliceGANConfig", config)
+    return config

@@ -12,7 +12,12 @@ from napari_microgen.generation.noise import normal_at
 from napari_microgen.generation.tiles import count_pieces, pieces
 from napari_microgen.methods.base import Block, Model, Origin, Periodic, Shape
 from napari_microgen.methods.slicegan.config import SliceGANConfig
-from napari_microgen.networks.slice_generator import MARGIN, STRIDE, SliceGenerator
+from napari_microgen.networks.slice_generator import (
+    MARGIN,
+    STRIDE,
+    Activation,
+    SliceGenerator,
+)
 from napari_microgen.training.device import choose_device
 
 if TYPE_CHECKING:
@@ -28,7 +33,7 @@ def build_generator(origin: Origin) -> SliceGenerator:
     """Return an untrained generator as the settings in `origin` describe it."""
     config = SliceGANConfig.from_dict(origin.config)
     channels = {"labels": len(origin.phases), "grey": 1, "colour": 3}[origin.kind]
-    activation = "softmax" if origin.kind == "labels" else "tanh"
+    activation: Activation = "softmax" if origin.kind == "labels" else "tanh"
     return SliceGenerator(
         config.latent_channels, config.generator_channels, channels, activation, config.smoothing
     )
