@@ -8,6 +8,7 @@ import json
 import logging
 import math
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 DONE, FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
 MAX_SEED = 2**31 - 1
+TIFF_SUFFIXES = (".tif", ".tiff")
+FIGURE_SUFFIXES = (".png", ".pdf", ".svg")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -103,9 +106,8 @@ def generate(options: argparse.Namespace) -> dict[str, Any]:
 
     if options.scheduler is not None:
         raise InputError("Generating on a cluster is not available yet; leave out --scheduler.")
-    _check_tiff_name(options.out)
-    if options.confidence is not None:
-        _check_tiff_name(options.confidence)
+    for path in filter(None, (options.out, options.confidence)):
+        _check_suffix(path, TIFF_SUFFIXES)
     model = load_model(options.model)
     if options.confidence is not None and model.origin.kind != "labels":
         raise InputError(
@@ -133,61 +135,92 @@ def generate(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
-    """Measure one image, or a generated volume against a real image."""
-    raise NotImplementedError
+    """Measure one image, or compare a generated volume with a real image."""
+    from napari_microgen.metrics.report import compare_steps, measure_steps
+    from napari_microgen.resources import check_disk
+    from napari_microgen.runs import follow, say
+
+    for path, suffixes in ((options.out, (".csv",)), (options.figure, FIGURE_SUFFIXES)):
+        if path is not None:
+            _check_suffix(path, suffixes)
+            check_disk(path, 10**6)
+    real = _image(options.real, options)
+    if options.generated is None:
+        if options.figure is not None:
+            raise InputError("A figure compares two images; name GENERATED too, or drop --figure.")
+        side = follow(measure_steps(real, stacked=options.sections is not None), "Measuring")
+        table: Any = side
+        result = {"real": side.to_dict(), "generated": None, "fidelity": None}
+    else:
+        generated = _image(options.generated, options)
+        report = follow(compare_steps(real, generated, sections=options.sections), "Comparing")
+        table = report
+        result = report.to_dict()
+        if options.figure is not None:
+            report.figure(options.figure)
+    if options.out is not None:
+        table.to_csv(options.out)
+    for warning in table.warnings:
+        say(f"warning: {warning}")
+    return result
 
 
 def demo(options: argparse.Namespace) -> dict[str, Any]:
     """Train, generate and measure on the built-in electrode."""
     from napari_microgen.demo import run_demo
 
-    return run_demo(options.out, options.minutes)
+    result: dict[str, Any] = run_demo(options.out, options.minutes)
+    return result
 
 
 def _image(path: Path, options: argparse.Namespace) -> PhaseImage:
     from napari_microgen.phases import PhaseImage
 
-    return PhaseImage.from_tiff(path, zero=options.zero, kind=options.kind)
+    image = PhaseImage.from_tiff(path, zero=options.zero, kind=options.kind)
+    if getattr(options, "voxel_size", None) is None:
+        return image
+    return replace(image, voxel_size=(options.voxel_size,) * image.ndim, unit="nm")
 
 
-def _check_tiff_name(path: Path) -> None:
-    if path.name.endswith((".ome.zarr", ".zarr")):
+def _check_suffix(path: Path, suffixes: Sequence[str]) -> None:
+    if path.suffix == ".zarr":
         raise InputError("Writing OME-Zarr is not available yet; give a name that ends in .tif.")
-    if path.suffix.lower() not in (".tif", ".tiff"):
-        raise InputError(f"'{path}' must end in .tif; volumes are written as TIFF.")
+    if path.suffix.lower() not in suffixes:
+        raise InputError(f"The name '{path}' must end in {' or '.join(suffixes)}.")
 
 
 # ---------------------------------------------------------------------- output
 
 
 def _summary(result: dict[str, Any], indent: str = "") -> str:
-    """Return a result as lines for people."""
+    """Return a result as lines for people, without curves and long tables."""
     lines = []
     for name, value in result.items():
-        title = name.replace("_", " ")
+        title = f"{indent}{name.replace('_', ' ')}:"
         if isinstance(value, dict):
-            lines += [f"{indent}{title}:", _summary(value, indent + "  ")]
-        else:
-            lines.append(f"{indent}{title}: {_text(value)}")
-    return "\n".join(line for line in lines if line)
+            inner = _summary(value, indent + "  ")
+            lines += [title, inner] if inner else []
+        elif not isinstance(value, list):
+            lines.append(f"{title} {_text(value)}")
+        elif len(value) <= 3 and not any(isinstance(v, str | dict) for v in value):
+            lines.append(f"{title} {', '.join(map(_text, value))}")
+    return "\n".join(lines)
 
 
 def _text(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    if isinstance(value, list | tuple):
-        return ", ".join(_text(v) for v in value) if len(value) <= 6 else f"{len(value)} values"
-    return str(value)
+    if value is None:
+        return "-"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _strict(value: Any) -> Any:
-    """Return a result as strict JSON types, which know neither NaN nor infinity."""
+    """Return a result as strict JSON types; infinity is "inf" and what is undefined is None."""
     if isinstance(value, dict):
         return {str(k): _strict(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
         return [_strict(v) for v in value]
     if isinstance(value, float) and not math.isfinite(value):
-        return None
+        return None if math.isnan(value) else str(value)
     return value
 
 
@@ -261,8 +294,12 @@ def _parser() -> _Parser:
     add.add_argument("--out", type=Path, metavar="TABLE.csv")
     add.add_argument("--figure", type=Path, metavar="PAGE.png")
     add.add_argument(
-        "--voxel-size", type=float, metavar="NM", help="edge of the voxel in nanometres"
+        "--voxel-size", type=_length, metavar="NM", help="edge of the voxels in nanometres"
     )
+    add.add_argument(
+        "--sections", type=_axes, metavar="AXES",
+        help="REAL is a stack of sections normal to these axes, such as zy, and no volume",
+    )  # fmt: skip
     _add_reading(add)
     _finish(add, measure)
     return parser
@@ -298,7 +335,19 @@ def _seed(text: str) -> int:
     return int(text)
 
 
-def _periodic(text: str) -> Periodic:
-    if not set(text) <= set("zyx"):
+def _length(text: str) -> float:
+    with contextlib.suppress(ValueError):
+        if 0 < float(text) < math.inf:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"'{text}' is no positive length")
+
+
+def _axes(text: str) -> tuple[int, ...]:
+    if not text or not set(text) <= set("zyx"):
         raise argparse.ArgumentTypeError(f"'{text}' may only hold the letters z, y and x")
-    return ("z" in text, "y" in text, "x" in text)
+    return tuple(axis for axis in range(3) if "zyx"[axis] in text)
+
+
+def _periodic(text: str) -> Periodic:
+    axes = _axes(text)
+    return (0 in axes, 1 in axes, 2 in axes)

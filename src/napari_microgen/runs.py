@@ -9,13 +9,13 @@ import sys
 import time
 from contextlib import closing, contextmanager
 from threading import Event
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from napari_microgen.errors import RunError, Stopped
 from napari_microgen.resources import check_disk, check_memory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
     from pathlib import Path
 
     from napari_microgen.methods.base import (
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
         Shape,
     )
     from napari_microgen.phases import PhaseImage
+
+Result = TypeVar("Result")
 
 MODEL_BYTES = 200_000_000
 """Room asked for beside a model: more than most models and their checkpoints take."""
@@ -151,14 +153,30 @@ def generate_sample(
     )  # fmt: skip
     started = time.perf_counter()
     steps = model.generate_steps(shape, seed, periodic=periodic, device=device)
-    with progress_line("Generating") as show:
+    sample = follow(steps, "Generating")
+    return sample, time.perf_counter() - started
+
+
+def follow(steps: Generator[float | tuple[float, str], None, Result], title: str) -> Result:
+    """Run all steps, show the progress, and return what they return.
+
+    Parameters
+    ----------
+    steps : generator of float, or of float and str
+        Yields the share that is done, and maybe what was done last.
+    title : str
+    """
+    started = time.perf_counter()
+    with progress_line(title) as show:
         while True:
             try:
-                fraction = next(steps)
+                step = next(steps)
             except StopIteration as end:
-                return end.value, time.perf_counter() - started
+                result: Result = end.value
+                return result
+            fraction, text = step if isinstance(step, tuple) else (step, "")
             used = time.perf_counter() - started
-            show(fraction, used * (1 - fraction) / fraction, "")
+            show(fraction, used * (1 - fraction) / max(fraction, 1e-9), text)
 
 
 # ---------------------------------------------------------------------- telling the user
