@@ -31,7 +31,7 @@ DAMPING = 0.7
 OVERCORRECTION = 1.6
 """Piecewise constant coarse corrections come out too small (Braess: by a factor of 1.8)."""
 
-DENSE_BELOW = 500
+DENSE_BELOW = 200
 """A level with fewer unknowns than this is solved directly."""
 
 
@@ -75,6 +75,9 @@ class _Level:
     ) -> None:
         self.size = diagonal.size
         self.solution: torch.Tensor | None = None
+        if links.nnz == 0:  # clusters that touch nowhere, one unknown each
+            self.solution = torch.from_numpy(1 / diagonal).to(stencil.device, stencil.dtype)
+            return
         if self.size <= DENSE_BELOW:
             dense = np.linalg.inv(np.diag(diagonal) - links.toarray())
             self.solution = torch.from_numpy(dense).to(stencil.device, stencil.dtype)
@@ -88,7 +91,8 @@ class _Level:
 
     def __call__(self, residual: torch.Tensor) -> torch.Tensor:
         if self.solution is not None:
-            return self.solution @ residual
+            whole = self.solution.ndim == 2
+            return self.solution @ residual if whole else self.solution * residual
         x = self.inverse * residual
         rest = self._rest(residual, x)
         sums = rest.new_zeros(self.coarse.size).index_add_(0, self.owner, rest)

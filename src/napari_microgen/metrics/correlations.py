@@ -125,9 +125,10 @@ def radial(
     Returns
     -------
     r : ndarray, shape (m,)
-        Radii, from 0 to the largest that lies inside the map in every direction.
+        Mean length of the lags in each shell, from 0 to the largest that lies inside the map in
+        every direction.
     values : ndarray, shape (..., m)
-        Means over the lags that round to each radius, lags without a pair left out.
+        Means over the lags in each shell, lags without a pair left out.
     """
     sizes = per_axis(voxel_size, ndim)
     shape = maps.shape[-ndim:]
@@ -144,8 +145,9 @@ def radial(
         counts = np.bincount(shell[good], minlength=last + 1)
         sums = np.bincount(shell[good], line[good], minlength=last + 1)
         np.divide(sums, counts, out=row, where=counts > 0)
-    radii = np.asarray(np.arange(last + 1) * step, np.float64)
-    return radii, values.reshape(*maps.shape[:-ndim], last + 1)
+    within = shell <= last
+    radii = np.bincount(shell[within], distance.ravel()[within]) / np.bincount(shell[within])
+    return np.asarray(radii, np.float64), values.reshape(*maps.shape[:-ndim], last + 1)
 
 
 def same_phase_probability(

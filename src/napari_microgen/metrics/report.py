@@ -350,12 +350,9 @@ def _curves(parts: Parts, image: PhaseImage, families: Sequence[str]) -> Iterato
     sizes = image.voxel_size[-len(parts.shape) :]
     sides = (parts.real, parts.generated)
     if "s2" in families:
-        stacks = [
-            np.stack([_radial_curves(block, n, sizes) for _, block in _each(side)])
-            for side in sides
-        ]
-        x = np.arange(stacks[0].shape[-1], dtype=float) * min(sizes)
-        yield from _phase_curves("s2", None, x, stacks)
+        found = [[_radial_curves(block, n, sizes) for _, block in _each(side)] for side in sides]
+        stacks = [np.stack([values for _, values in side]) for side in found]
+        yield from _phase_curves("s2", None, found[0][0][0], stacks)
     if "chords" in families:
         reach = min(64, min(parts.shape) // 2)
         for axis in range(3):
@@ -394,9 +391,9 @@ def _phase_curves(
 
 def _radial_curves(
     block: NDArray[np.uint8], n_phases: int, sizes: Sequence[float]
-) -> NDArray[np.float64]:
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     maps = two_point_maps(block, n_phases, exact=False)
-    return radial(maps, block.ndim, voxel_size=sizes)[1]
+    return radial(maps, block.ndim, voxel_size=sizes)
 
 
 def _chord_curves(
