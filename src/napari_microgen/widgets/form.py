@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, cast
 
 from magicgui.widgets import ComboBox, create_widget
-from qtpy.QtCore import QObject, Qt, Signal
+from qtpy.QtCore import QObject, Qt, Signal, Slot
 from qtpy.QtWidgets import QFormLayout, QLayout, QSizePolicy, QWidget
 from superqt import QCollapsible
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from napari_microgen.methods.base import Config
 
 INT_LIMIT = 2**31 - 1
+QWIDGETSIZE_MAX = 2**24 - 1
 
 
 class ConfigForm(QObject):
@@ -46,7 +47,7 @@ class ConfigForm(QObject):
         for field in dataclasses.fields(config_class):
             self._add_row(advanced if field.metadata["advanced"] else rows, field)
         if advanced.rowCount():
-            rows.addRow(folded("Advanced settings", advanced))
+            rows.addRow(Folded("Advanced settings", advanced))
         self.fill(next(iter(config_class.presets)))
 
     def config(self) -> Config:
@@ -97,16 +98,24 @@ def add_row(rows: QFormLayout, label: str, widget: QWidget, help: str) -> None:
     rows.labelForField(widget).setToolTip(help)
 
 
-def folded(title: str, layout: QLayout) -> QCollapsible:
-    """Return a layout that is folded away under its title."""
-    inside = QWidget()
-    layout.setContentsMargins(0, 0, 0, 0)
-    inside.setLayout(layout)
-    fold = QCollapsible(title)
-    fold.layout().setContentsMargins(0, 0, 0, 0)
-    fold.setContent(inside)
-    inside.layout().setContentsMargins(0, 4, 0, 0)
-    return fold
+class Folded(QCollapsible):
+    """Content that is folded away under its title, and may grow while it is open."""
+
+    def __init__(self, title: str, layout: QLayout) -> None:
+        super().__init__(title)
+        inside = QWidget()
+        inside.setLayout(layout)
+        layout.setContentsMargins(0, 4, 0, 0)
+        self.setDuration(0)
+        self.setContent(inside)
+        self.collapse(animate=False)
+        self.layout().setContentsMargins(0, 0, 0, 0)
+        self.toggled.connect(self._free_height)
+
+    @Slot(bool)
+    def _free_height(self, opened: bool) -> None:
+        if opened:
+            self.content().setMaximumHeight(QWIDGETSIZE_MAX)
 
 
 def make_editor(field: dataclasses.Field[Any], config_class: type[Config]) -> ValueWidget[Any]:

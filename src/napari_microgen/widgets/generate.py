@@ -12,7 +12,6 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QProgressBar,
-    QPushButton,
     QSizePolicy,
     QWidget,
 )
@@ -51,8 +50,8 @@ class GenerateWidget(Scrolled):
         self._make_editors()
         self._lay_out()
         self._connect()
-        self._on_models()
         self.reset_choices()
+        self._on_models()
         self._on_generation()
 
     # ------------------------------------------------------------------ making it
@@ -63,7 +62,7 @@ class GenerateWidget(Scrolled):
         self.about = QLabel()
         self.about.setWordWrap(True)
         self.shape = [SpinBox(value=SIDE, min=1, max=LARGEST_SIDE, name=a) for a in "zyx"]
-        self.periodic = [CheckBox(text=axis, name=axis) for axis in "zyx"]
+        self.periodic = [CheckBox(text="periodic", name=axis) for axis in "zyx"]
         self.seed = SpinBox(value=0, min=0, max=2**31 - 1, name="seed")
         self.confidence = CheckBox(value=True, text="")
         self.probabilities = CheckBox(text="")
@@ -79,9 +78,10 @@ class GenerateWidget(Scrolled):
         rows = two_columns()
         add_row(rows, "Model", boxed(self.model.native, self.open_button), "What to generate from.")
         rows.addRow(self.about)
-        add_row(rows, "Shape z, y, x", boxed(*(s.native for s in self.shape)), "In voxels.")
-        hint = "Axes along which the volume continues at its opposite face."
-        add_row(rows, "Periodic", boxed(*(p.native for p in self.periodic)), hint)
+        hint = "Voxels along {0}; periodic: the volume continues at its opposite face along {0}."
+        for axis, side, box in zip("zyx", self.shape, self.periodic, strict=True):
+            both = boxed(side.native, box.native)
+            add_row(rows, f"Size along {axis}", both, hint.format(axis))
         hint = "Same model, seed and position give the same voxels, whatever the shape."
         add_row(rows, "Seed", self.seed.native, hint)
         hint = "A map of the largest phase probability of every voxel."
@@ -128,6 +128,7 @@ class GenerateWidget(Scrolled):
 
     def _on_model(self) -> None:
         self.about.setText(describe(self.chosen_model))
+        self.about.setVisible(self.chosen_model is not None)
         labels = self.chosen_model is not None and self.chosen_model.origin.kind == "labels"
         self.confidence.enabled = self.probabilities.enabled = labels
         self._choose_real()
@@ -265,14 +266,13 @@ def describe(model: Model | None) -> str:
     return text
 
 
-def boxed(*widgets: QWidget) -> QWidget:
-    """Return widgets side by side as one widget."""
+def boxed(first: QWidget, second: QWidget) -> QWidget:
+    """Return two widgets side by side as one, the first as wide as it can be."""
     box = QWidget()
     layout = QHBoxLayout(box)
     layout.setContentsMargins(0, 0, 0, 0)
-    layout.setSpacing(4)
-    for widget in widgets:
-        if not isinstance(widget, QPushButton):
-            widget.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        layout.addWidget(widget)
+    layout.setSpacing(6)
+    first.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+    layout.addWidget(first, stretch=1)
+    layout.addWidget(second)
     return box

@@ -9,26 +9,25 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_microgen.methods.base import Config
+    from napari_microgen.widgets.validation import TrainingPlan
 
 OPTIONS = ("minutes", "steps", "seed", "device")
 """Settings that the command line has an option for; the others go through ``--set``."""
 
 
-def train_command(method: str, inputs: Sequence[str], config: Config) -> str:
-    """Return the ``napari-microgen train`` command for these settings.
+def train_command(plan: TrainingPlan, files: Sequence[str]) -> str:
+    """Return the ``napari-microgen train`` command that repeats a training.
 
     Parameters
     ----------
-    method : str
-        Registered name.
-    inputs : sequence of str
-        Files of the images.
-    config : Config
-        Only what differs from its preset is written out.
+    plan : TrainingPlan
+        Of its settings, only what differs from the preset is written out.
+    files : sequence of str
+        Where the images are.
     """
-    words = ["napari-microgen", "train", method, *inputs, "--out", "model.safetensors"]
-    words += ["--preset", config.preset]
+    config = plan.config
+    words = ["napari-microgen", "train", plan.method.name, *files, "--out", "model.safetensors"]
+    words += ["--preset", config.preset, "--kind", plan.images[0].kind, "--zero", plan.zero]
     preset = type(config).from_preset(config.preset)
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)

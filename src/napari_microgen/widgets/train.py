@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QApplication, QCheckBox, QFileDialog
 from napari_microgen.errors import InputError, MicrogenError
 from napari_microgen.methods import METHODS, get_method
 from napari_microgen.resources import size_text
-from napari_microgen.widgets.form import ConfigForm, add_row, folded, two_columns
+from napari_microgen.widgets.form import ConfigForm, Folded, add_row, two_columns
 from napari_microgen.widgets.inputs import LayerInputs
 from napari_microgen.widgets.jobs import jobs_of, unwrapped
 from napari_microgen.widgets.layout import Scrolled, button, row
@@ -78,7 +78,7 @@ class TrainWidget(Scrolled):
 
     def _lay_out(self) -> None:
         add_row(self._rows, "Method", self.method.native, "The published system to train.")
-        self.folded = folded("Images and settings", self._rows)
+        self.folded = Folded("Images and settings", self._rows)
         self.folded.expand(animate=False)
         self.column.addWidget(self.folded)
         self.column.addWidget(self.check_line)
@@ -243,7 +243,7 @@ class TrainWidget(Scrolled):
         if self.plan is None:
             return
         files = [layer_file(layer) for layer in self.inputs.layers if layer is not None]
-        command = train_command(self.chosen_method.name, files, self.plan.config)
+        command = train_command(self.plan, files)
         QApplication.clipboard().setText(command)
         show_info(f"Copied: {command}")
 
@@ -259,7 +259,7 @@ def check_steps(
     if images is None:
         images = read_layers(layers, zero)
         yield
-    return plan_training(method, images, config)
+    return plan_training(method, images, zero, config)
 
 
 def layer_file(layer: Layer) -> str:

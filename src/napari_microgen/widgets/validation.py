@@ -31,6 +31,8 @@ class TrainingPlan:
     config : Config
     images : tuple of PhaseImage
         Copies of the layers' data.
+    zero : {"phase", "unlabelled"}
+        What the label 0 was taken for.
     checkpoint : Path
         Where its state is kept; if there is a file, the training can go on from it.
     memory_bytes, available_bytes : int
@@ -42,6 +44,7 @@ class TrainingPlan:
     method: Method
     config: Config
     images: tuple[PhaseImage, ...]
+    zero: Zero
     checkpoint: Path
     memory_bytes: int
     available_bytes: int
@@ -69,7 +72,9 @@ def read_layers(layers: Sequence[Layer | None], zero: Zero) -> tuple[PhaseImage,
     return tuple(PhaseImage.from_layer(layer, zero=zero) for layer in chosen)
 
 
-def plan_training(method: Method, images: Sequence[PhaseImage], config: Config) -> TrainingPlan:
+def plan_training(
+    method: Method, images: Sequence[PhaseImage], zero: Zero, config: Config
+) -> TrainingPlan:
     """Check images and settings, and estimate what the training takes.
 
     Raises
@@ -87,4 +92,6 @@ def plan_training(method: Method, images: Sequence[PhaseImage], config: Config) 
             f"{size_text(available)} are free; it may fail or slow everything down."
         )
     path = checkpoint_path(method, images, config)
-    return TrainingPlan(method, config, tuple(images), path, needed, available, tuple(warnings))
+    return TrainingPlan(
+        method, config, tuple(images), zero, path, needed, available, tuple(warnings)
+    )
