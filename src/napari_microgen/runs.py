@@ -216,6 +216,8 @@ def interrupt_flag() -> Iterator[Event]:
     def on_interrupt(*_: object) -> None:
         flag.set()
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        # Not print: a signal may arrive in the middle of another one.
+        os.write(2, b"\nStopping after this step; press Ctrl-C again to stop at once.\n")
 
     before = signal.signal(signal.SIGINT, on_interrupt)
     try:
