@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass, field
 from functools import cached_property
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -229,7 +230,7 @@ class _Truth:
 
     def __init__(self, image: PhaseImage, isotropic: bool, n_phases: int) -> None:
         self.isotropic, self.n_phases = isotropic, n_phases
-        self.stack = image.data[None] if image.ndim == 2 else image.data
+        self.stack = image.data[None] if image.ndim == 2 else _distinct(image.data)
         parts = _parts(self.stack, image.name)
         side = min(parts[0].shape[1:])
         maps = two_point_maps(
@@ -298,6 +299,20 @@ class _Truth:
         grid = np.hypot(*np.ogrid[-lag : lag + 1, -lag : lag + 1])
         far = grid > min(2 * self.correlation_length, lag * 2 // 3)
         return float(np.mean(np.nanstd(maps[:, far], axis=1)))
+
+
+def _distinct(stack: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Drop sections that are copies of others, turned or mirrored.
+
+    Training stacks are often enlarged by such copies; counted as different parts of the
+    material, they would make its sampling noise look like none.
+    """
+    first: dict[bytes, int] = {}
+    for index, section in enumerate(stack):
+        turned = (np.rot90(s, k) for s in (section, section.T) for k in range(4))
+        digests = (sha256(np.ascontiguousarray(t).data).digest() for t in turned)
+        first.setdefault(min(digests), index)
+    return stack[sorted(first.values())]
 
 
 def _parts(stack: NDArray[np.uint8], name: str) -> list[NDArray[np.uint8]]:

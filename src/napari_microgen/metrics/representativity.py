@@ -39,9 +39,9 @@ class Representativity:
         in units of the voxel size; NaN for an absent phase.
     relative_error : float
         What `sides` aims at.
-    correlated_across : bool
-        Whether the correlation has not died out within half the image, so that all of the above
-        is too good to be true.
+    too_small : bool
+        Whether the image holds fewer than ten independent samples, or correlation does not die
+        out within half of it, so that all of the above is too good to be true.
     """
 
     volume_fractions: NDArray[np.float64]
@@ -49,7 +49,7 @@ class Representativity:
     integral_ranges: NDArray[np.float64]
     sides: NDArray[np.float64]
     relative_error: float
-    correlated_across: bool
+    too_small: bool
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types; a side that cannot be given is None."""
@@ -59,7 +59,7 @@ class Representativity:
             "integral_ranges": self.integral_ranges.tolist(),
             "sides": [float(s) if np.isfinite(s) else None for s in self.sides],
             "relative_error": self.relative_error,
-            "correlated_across": self.correlated_across,
+            "too_small": self.too_small,
         }
 
 
@@ -127,6 +127,7 @@ def representativity(
         endless |= below.size == 0
         inside = distance < (radii[below[0]] if below.size else radii[-1])
         ranges[k] = max(np.nansum(covariances[k][inside]) / variances[k], 1.0) * cell
+    endless |= bool(volume < 10 * ranges.max())
     errors = np.sqrt(variances * ranges / max(volume, cell))
     with np.errstate(invalid="ignore", divide="ignore"):
         needed = variances * ranges / (relative_error * fractions) ** 2

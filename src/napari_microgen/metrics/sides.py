@@ -223,10 +223,8 @@ def _warnings(report: SideReport, families: Sequence[str]) -> list[str]:
             "Diffusion, paths and bottlenecks were left out: a section does not show how a phase "
             "is connected in the volume."
         )
-    if noise.correlated_across:
-        result.append(
-            "The image is not larger than its features, so that its standard errors are too low."
-        )
+    if noise.too_small:
+        result.append("The image holds too few features to say how representative it is.")
     size = np.array(report.voxel_size)
     for k, phase in enumerate(report.phases):
         fraction = report.scalars[Key("volume_fraction", (k,))]
