@@ -227,9 +227,17 @@ def test_progress_ends_with_the_best_model_and_a_full_bar(image):
     items = list(METHOD.train([image], config(steps=7, preview_seconds=0.001)))
     assert items[0].model is not None and items[0].preview is not None
     assert items[-1].fraction == 1 and items[-1].step == 7
-    best = min((i.fidelity["selection"], i.step) for i in items if i.fidelity)
-    assert items[-1].model.origin.steps == best[1]
-    assert items[-1].model.origin.fidelity["selection"] == best[0]
+    by_step = {i.step: i.fidelity for i in items if i.fidelity}
+    improved = [i for i in items[:-1] if i.model]
+    kept = items[-1].model.origin
+    assert kept.steps == improved[-1].step
+    assert kept.fidelity == by_step[kept.steps]
+
+    def selection(ratios):
+        lattice, tilt = max(ratios["ripple"], 1), max(ratios["isotropy"], 1)
+        return (ratios["mean"] ** 4 * lattice * tilt) ** (1 / 6)
+
+    assert selection(kept.fidelity) == min(map(selection, by_step.values()))
     assert items[-1].seconds_left == 0
     assert [i.step for i in items] == sorted(i.step for i in items)
 

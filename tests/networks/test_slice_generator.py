@@ -56,7 +56,7 @@ def test_critics_give_one_number_per_section():
 @pytest.mark.parametrize("fractions", [(0.3, 0.7), (0.1, 0.3, 0.6)])
 def test_matched_fractions_are_the_wanted_ones(fractions):
     generator = SliceGenerator(4, (8, 8, 8, 8), len(fractions), smoothing=0.6)
-    initialise_smooth(generator, 2, [1 / len(fractions)] * len(fractions), seed=1)
+    initialise_smooth(generator, (2, 2, 2), [1 / len(fractions)] * len(fractions), seed=1)
     latent = torch.randn(1, 4, 5, 5, 5, generator=torch.Generator().manual_seed(2))
     generator.eval()
     match_fractions(generator, latent, fractions)
@@ -70,9 +70,19 @@ def test_more_smooth_layers_give_larger_features():
     sizes = []
     for layers in (1, 2, 3):
         generator = SliceGenerator(16, (32, 32, 32, 16), 2)
-        initialise_smooth(generator, layers, (0.5, 0.5), seed=0)
+        initialise_smooth(generator, (layers,) * 3, (0.5, 0.5), seed=0)
         latent = torch.randn(1, 16, 5, 5, 5, generator=torch.Generator().manual_seed(1))
         with torch.no_grad():
             labels = generator(latent).argmax(1)[0]
         sizes.append(1 / float((labels[1:] != labels[:-1]).float().mean()))
     assert sizes[0] * 1.4 < sizes[1] and sizes[1] * 1.4 < sizes[2]
+
+
+def test_more_smooth_layers_along_one_axis_give_longer_features_there():
+    generator = SliceGenerator(16, (32, 32, 32, 16), 2)
+    initialise_smooth(generator, (1, 2, 3), (0.5, 0.5), seed=0)
+    latent = torch.randn(1, 16, 5, 5, 5, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        labels = generator(latent).argmax(1)[0]
+    z, y, x = (float((labels.diff(dim=axis) != 0).float().mean()) for axis in range(3))
+    assert z > 1.4 * y > 1.4 * 1.4 * x

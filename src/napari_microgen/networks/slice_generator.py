@@ -148,7 +148,7 @@ def symmetrised(kernels: Tensor) -> Tensor:
     flat = kernels.flatten(2)
     orbit = _ORBIT.to(flat.device)
     sums = torch.zeros(*flat.shape[:2], 4, device=flat.device).index_add_(2, orbit, flat)
-    means = sums / torch.bincount(orbit)
+    means: Tensor = sums / torch.bincount(orbit)
     return means[:, :, orbit].view(kernels.shape)
 
 
@@ -162,23 +162,23 @@ def symmetric_kernels(generator: SliceGenerator) -> list[Tensor]:
 @torch.no_grad()
 def initialise_smooth(
     generator: SliceGenerator,
-    smooth_layers: int,
+    smooth_layers: Sequence[int],
     fractions: Sequence[float],
     seed: int,
     sharpness: float = 8.0,
 ) -> None:
     """Make an untrained generator draw smooth random fields cut at the right volume fractions.
 
-    The last `smooth_layers` layers mix channels at random and interpolate with the separable
-    kernel (1, 3, 3, 1)/4, so features are about ``2**smooth_layers`` voxels wide. Training then
+    Along each axis the last few layers interpolate with the kernel (1, 3, 3, 1)/4 and mix
+    channels at random, so features are about ``2**smooth_layers`` voxels long. Training then
     starts from a blobby structure instead of lattice noise.
 
     Parameters
     ----------
     generator : SliceGenerator
         Changed in place; left in training mode.
-    smooth_layers : int
-        How many of the five layers interpolate, 1-4.
+    smooth_layers : sequence of three int
+        How many of the five layers interpolate along z, y and x, 1-4 each.
     fractions : sequence of float
         Wanted mean softmax per phase.
     seed : int
@@ -187,20 +187,29 @@ def initialise_smooth(
         Standard deviation of the logits.
     """
     random = torch.Generator().manual_seed(seed)
-    line = torch.tensor([0.25, 0.75, 0.75, 0.25])
-    kernel = torch.einsum("i,j,k->ijk", line, line, line)
-    first_smooth = len(generator.layers) - smooth_layers
+    count = len(generator.convolutions)
     for i, layer in enumerate(generator.convolutions):
-        weight = layer.weight
-        if i < first_smooth:
-            values = torch.randn(weight.shape, generator=random) * 0.05
-        else:
-            inputs = weight.shape[0]
-            mixing = torch.randn(weight.shape[:2], generator=random) / inputs**0.5
-            noise = torch.randn(weight.shape, generator=random) / (8 * inputs) ** 0.5
-            values = mixing[..., None, None, None] * kernel + 0.03 * symmetrised(noise)
-        weight.copy_(values)
+        smooth = [i >= count - layers for layers in smooth_layers]
+        layer.weight.copy_(_smooth_kernels(layer.weight.shape, smooth, random))
     _sharpen(generator, torch.tensor(fractions), random, sharpness)
+
+
+def _smooth_kernels(
+    shape: Sequence[int], smooth: Sequence[bool], random: torch.Generator
+) -> Tensor:
+    """Random kernels that interpolate along the smooth axes and are free along the others."""
+    inputs, outputs, side = shape[0], shape[1], shape[2]
+    free = [1 if along else side for along in smooth]
+    kernels: Tensor = torch.randn(inputs, outputs, *free, generator=random) / inputs**0.5
+    for axis, along in enumerate(smooth):
+        if along:
+            view = [1] * 5
+            view[2 + axis] = side
+            kernels = kernels * torch.tensor([0.25, 0.75, 0.75, 0.25]).view(view)
+    if all(smooth):
+        noise = torch.randn(*shape, generator=random) / (8 * inputs) ** 0.5
+        kernels = kernels + 0.03 * symmetrised(noise)
+    return kernels
 
 
 def _sharpen(
@@ -252,7 +261,7 @@ def match_fractions(
     """
     generator.weights.fill_(1)
     values = generator(latent).transpose(0, 1).flatten(1)
-    values = values[:, :: max(1, values.shape[1] // COUNTED_VOXELS)].clamp_min(1e-12).log()
+    values = values[:, :: max(1, values.shape[1] // COUNTED_VOXELS)].clamp_min(1e-30).log()
     shift = torch.zeros(len(values), 1, device=values.device)
     for phase in range(len(values)) if len(values) == 2 else list(range(len(values))) * rounds:
         shifted = values + shift

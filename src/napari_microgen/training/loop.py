@@ -198,8 +198,9 @@ class TrainingLoop:
         if self.tally.measured_step == self.tally.step:
             return
         self.tally.measured_step = self.tally.step
-        self._fidelity = self._trainable.score()
-        selection = self._fidelity["selection"]
+        fidelity = self._trainable.score()
+        selection = fidelity.pop("selection")
+        self._fidelity = fidelity
         if self.model is None or selection < self.tally.best_selection:
             self.tally.best_selection, self.tally.best_step = selection, self.tally.step
             self.tally.best_fidelity = dict(self._fidelity)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import itertools
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -50,7 +51,7 @@ from napari_microgen.training.sections import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping, Sequence
+    from collections.abc import Generator, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -64,6 +65,7 @@ PENALTY_INTERVAL = 8
 
 PENALTY_PATCHES = 8
 START_SEEDS = 2
+START_LAYERS = (1, 2, 3, 4)
 SETTLE_VOLUMES = 4
 MATCHED_VOLUMES = 2
 
@@ -134,15 +136,27 @@ class SliceGANTraining:
 
     def _start_smooth(self) -> None:
         """Try feature sizes and seeds, and keep the start that is most like the image."""
-        best = (np.inf, 0, 0)
-        for layers in (1, 2, 3, 4):
-            for seed in range(START_SEEDS):
-                seed += START_SEEDS * self.config.seed
-                candidate = copy.deepcopy(self.generator)
-                initialise_smooth(candidate, layers, self.fractions, seed)
-                self._settled = self._settle(AveragedGenerator(candidate, 0.0))
-                best = min(best, (self._score_settled()["selection"], layers, seed))
-        initialise_smooth(self.generator, best[1], self.fractions, best[2])
+        seeds = [START_SEEDS * self.config.seed + i for i in range(START_SEEDS)]
+        tried: dict[tuple[tuple[int, ...], int], float] = {
+            ((layers,) * 3, seed): self._score_start((layers,) * 3, seed)
+            for layers in START_LAYERS
+            for seed in seeds
+        }
+        best = min(tried, key=lambda start: tried[start])
+        while not is_isotropic(self.orientations):
+            for layers in _neighbours(best[0]):
+                if (layers, best[1]) not in tried:
+                    tried[layers, best[1]] = self._score_start(layers, best[1])
+            previous, best = best, min(tried, key=lambda start: tried[start])
+            if best == previous:
+                break
+        initialise_smooth(self.generator, best[0], self.fractions, best[1])
+
+    def _score_start(self, layers: tuple[int, ...], seed: int) -> float:
+        candidate = copy.deepcopy(self.generator)
+        initialise_smooth(candidate, layers, self.fractions, seed)
+        self._settled = self._settle(AveragedGenerator(candidate, 0.0))
+        return self._score_settled()["selection"]
 
     # ------------------------------------------------------------------ one step
 
@@ -355,6 +369,15 @@ class SliceGANTraining:
         self.generator_optimiser.load_state_dict(state["generator_optimiser"])
         self.critic_optimiser.load_state_dict(state["critic_optimiser"])
         self._find_symmetric()
+
+
+def _neighbours(layers: Sequence[int]) -> Iterator[tuple[int, ...]]:
+    """Yield the feature sizes that differ by one layer along one axis."""
+    for axis, change in itertools.product(range(len(layers)), (-1, 1)):
+        moved = list(layers)
+        moved[axis] += change
+        if moved[axis] in START_LAYERS:
+            yield tuple(moved)
 
 
 def _laid_out(module: _Network, layout: torch.memory_format) -> _Network:
