@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass, field
-from functools import cached_property
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
     from napari_microgen.phases import PhaseImage
 
 MAX_LAG = 48
-"""Largest lag and chord that is compared, in voxels."""
+"""Largest lag and chord that is compared, in voxels; lags also end at two correlation lengths."""
 
 DESCRIPTORS = ("volume_fraction", "s2", "ssa", "chord")
 
@@ -148,7 +147,7 @@ class Reference:
         ripples, surfaces = [], []
         for axis, truth in self._truths.items():
             stack = _sections(volumes, axis, truth.step)
-            generated = _describe(stack, self.n_phases, truth.max_lag, truth.isotropic)
+            generated = truth.describe(stack)
             distances, floors = truth.compare(generated)
             for name in DESCRIPTORS:
                 ratios[name].append(distances[name] / floors[name])
@@ -200,23 +199,28 @@ class _Descriptors(NamedTuple):
     ssa: NDArray[np.float64]
     chord: NDArray[np.float64]
 
+    def cut_like(self, other: _Descriptors) -> _Descriptors:
+        """Return the same with curves no longer than those of `other`."""
+        s2, chord = other.s2.shape[-1], other.chord.shape[-1]
+        return self._replace(s2=self.s2[..., :s2], chord=self.chord[..., :chord])
+
     def distances(self, other: _Descriptors) -> dict[str, float]:
-        result = {}
-        for name in DESCRIPTORS:
-            mine, its = getattr(self, name), getattr(other, name)
-            length = min(mine.shape[-1], its.shape[-1])
-            result[name] = float(np.nanmean(np.abs(mine[..., :length] - its[..., :length])))
-        return result
+        """Return the mean absolute difference of every descriptor."""
+        return {
+            name: float(np.nanmean(np.abs(getattr(self, name) - getattr(other, name))))
+            for name in DESCRIPTORS
+        }
 
 
 def _describe(
-    stack: NDArray[np.uint8], n_phases: int, max_lag: int, isotropic: bool
+    stack: NDArray[np.uint8], n_phases: int, max_lag: int, max_chord: int, isotropic: bool
 ) -> _Descriptors:
     """Describe a stack of sections ``(n, y, x)``."""
-    lag = min(max_lag, min(stack.shape[1:]) * 3 // 4)
-    maps = two_point_maps(stack, n_phases, max_lag=lag, stacked=True, exact=False)
+    side = min(stack.shape[1:]) * 3 // 4
+    maps = two_point_maps(stack, n_phases, max_lag=min(max_lag, side), stacked=True, exact=False)
     curves = radial(maps, 2)[1] if isotropic else np.concatenate(along_axes(maps, 2))
-    survivals = [chords(stack, n_phases, axis).survival()[:, 2 : lag + 1] for axis in (1, 2)]
+    longest = min(max_chord, side)
+    survivals = [chords(stack, n_phases, axis).survival()[:, 2 : longest + 1] for axis in (1, 2)]
     return _Descriptors(
         volume_fractions(stack, n_phases),
         curves[:, 1:],
@@ -237,34 +241,29 @@ class _Truth:
             self.stack, n_phases, max_lag=min(2 * MAX_LAG, side), stacked=True, exact=False
         )
         self.correlation_length = correlation_length(maps, 2)
-        reach = max(8, side // 4, self.correlation_length)
-        self.max_lag = min(reach, side // 2, MAX_LAG)
+        # Beyond twice the correlation length lies noise, which would hide a difference.
+        self.max_lag = min(max(8, 2 * self.correlation_length), side // 2, MAX_LAG)
+        self.max_chord = min(side // 2, MAX_LAG)
         # Odd, so as not to sample a lattice of an even period always at the same place.
         self.step = int(np.clip(self.correlation_length // 2, 1, 8)) // 2 * 2 + 1
-        self.whole = _describe(self.stack, n_phases, self.max_lag, isotropic)
-        self.parts = [_describe(p, n_phases, self.max_lag, isotropic) for p in parts]
+        self.whole = self.describe(self.stack)
+        self.parts = [self.describe(p) for p in parts]
         self.part_densities = np.array([interface_densities(p, stacked=True) for p in parts])
         # A floor below one voxel of a part would be an accident (a laminate, say).
         self.least = 1 / parts[0].size
         self._ripples: dict[tuple[int, int, int], float] = {}
 
+    def describe(self, stack: NDArray[np.uint8]) -> _Descriptors:
+        """Describe sections by what this image is described by."""
+        return _describe(stack, self.n_phases, self.max_lag, self.max_chord, self.isotropic)
+
     def compare(self, generated: _Descriptors) -> tuple[dict[str, float], dict[str, float]]:
         """Return the distance to the parts and between the parts, by descriptor."""
-        to_parts = [generated.distances(p) for p in self.parts]
-        length = generated.s2.shape[-1]
-        floors = self._floors if length >= self.max_lag else self._floors_up_to(length)
+        parts = [part.cut_like(generated) for part in self.parts]
+        to_parts = [generated.distances(p) for p in parts]
+        between = [a.distances(b) for a, b in itertools.combinations(parts, 2)]
+        floors = {n: max(float(np.mean([d[n] for d in between])), self.least) for n in DESCRIPTORS}
         return {n: float(np.mean([d[n] for d in to_parts])) for n in DESCRIPTORS}, floors
-
-    @cached_property
-    def _floors(self) -> dict[str, float]:
-        return self._floors_up_to(self.max_lag)
-
-    def _floors_up_to(self, length: int) -> dict[str, float]:
-        cut = [
-            p._replace(s2=p.s2[..., :length], chord=p.chord[..., : length - 1]) for p in self.parts
-        ]
-        between = [a.distances(b) for a, b in itertools.combinations(cut, 2)]
-        return {n: max(float(np.mean([d[n] for d in between])), self.least) for n in DESCRIPTORS}
 
     def ripples(self, stack: NDArray[np.uint8]) -> tuple[float, float]:
         """Return the ripple of generated sections and of as many real crops of the same size."""
