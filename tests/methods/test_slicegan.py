@@ -43,7 +43,8 @@ def image():
 @pytest.fixture(scope="module")
 def model(image):
     changes = {"smooth_start": True, "latent_channels": 16, "widths": "32 16 16 8"}
-    training = SliceGANTraining([image], config(measured_side=128, **changes), fresh=True)
+    training = SliceGANTraining([image], config(measured_side=128, **changes))
+    assert len(list(training.prepare())) == 8
     return training.snapshot(0, 0.0, {})
 
 
@@ -250,7 +251,7 @@ def test_training_stops_when_nothing_gets_better(image):
 
 
 def test_one_step_moves_every_layer_of_generator_and_critic(image):
-    training = SliceGANTraining([image], config(warm_up=1), fresh=True)
+    training = SliceGANTraining([image], config(warm_up=1))
     networks = {"generator": training.generator, "critics": training.critics}
     before = {n: [p.detach().clone() for p in m.parameters()] for n, m in networks.items()}
     for index in range(2):
@@ -262,7 +263,8 @@ def test_one_step_moves_every_layer_of_generator_and_critic(image):
 
 
 def test_symmetric_kernels_stay_symmetric_while_training(image):
-    training = SliceGANTraining([image], config(smooth_start=True, warm_up=0), fresh=True)
+    training = SliceGANTraining([image], config(smooth_start=True, warm_up=0))
+    list(training.prepare())
     before = [w.detach().clone() for w in training.symmetric]
     assert before
     for index in range(3):
@@ -276,7 +278,7 @@ def test_symmetric_kernels_stay_symmetric_while_training(image):
 
 def test_a_critic_learns_to_tell_a_still_generator_from_the_image(image):
     changes = {"warm_up": 100, "critic_widths": "16 32", "planes": 4}
-    training = SliceGANTraining([image], config(**changes), fresh=True)
+    training = SliceGANTraining([image], config(**changes))
     losses = []
     for index in range(30):
         step = training.step(index)
@@ -313,7 +315,7 @@ def test_every_preset_trains(image, preset):
 
 
 def test_diagonal_sections_are_shown_to_the_critic(image):
-    training = SliceGANTraining([image], config(planes=4, diagonal_sections=True), fresh=True)
+    training = SliceGANTraining([image], config(planes=4, diagonal_sections=True))
     volumes = torch.rand(1, 3, 64, 64, 64)
     sections = training._sections(volumes, training.orientations[0], np.random.default_rng(0))
     assert sections.shape == (3 * 4 + 3 * 2, 3, 64, 64)

@@ -32,6 +32,9 @@ class Trainable(Protocol):
     device: torch.device
     device_reason: str
 
+    def prepare(self) -> Iterator[str]:
+        """Give the networks their first weights; yield what is being done every second or so."""
+
     def step(self, index: int) -> Generator[None, None, dict[str, float]]:
         """Train one step, yielding between its parts; return the losses."""
 
@@ -103,8 +106,7 @@ class TrainingLoop:
     Parameters
     ----------
     make : callable
-        ``make(fresh)`` builds the `Trainable`; `fresh` says whether its networks still need
-        their first weights.
+        Builds the `Trainable`.
     schedule : Schedule
     signature : str
         Tells whether a checkpoint belongs to these images and settings.
@@ -114,7 +116,7 @@ class TrainingLoop:
 
     def __init__(
         self,
-        make: Callable[[bool], Trainable],
+        make: Callable[[], Trainable],
         schedule: Schedule,
         signature: str,
         checkpoint: Path | None,
@@ -142,10 +144,12 @@ class TrainingLoop:
     def _run(self, resume: bool) -> Iterator[Progress]:
         self._clock = _Clock()
         stored = self._stored() if resume else None
-        self._trainable = self.make(stored is None)
+        self._trainable = self.make()
         if stored is not None:
             self._restore(stored)
         else:
+            for message in self._trainable.prepare():
+                yield self._report(preview=False, message=message)
             self._measure()
         self._clock.start(self.tally)
         try:
@@ -209,7 +213,7 @@ class TrainingLoop:
             )
             self._improved = True
 
-    def _report(self, preview: bool) -> Progress:
+    def _report(self, preview: bool, message: str = "") -> Progress:
         fraction = 1.0 if self._finished() else self._fraction()
         progress = Progress(
             step=self.tally.step,
@@ -223,7 +227,7 @@ class TrainingLoop:
             else None,
             device=self._trainable.device_reason,
             memory_bytes=memory_in_use(self._trainable.device),
-            message=self._message(),
+            message=message or self._message(),
             model=self.model if self._improved else None,
         )
         self._fidelity, self._improved = None, False

@@ -115,7 +115,7 @@ class SliceGAN(Method):
             settings.preview_seconds,
         )  # fmt: skip
         loop = TrainingLoop(
-            lambda fresh: SliceGANTraining(data, settings, fresh),
+            lambda: SliceGANTraining(data, settings),
             schedule,
             self.signature(data, settings),
             checkpoint,

@@ -80,11 +80,9 @@ class SliceGANTraining:
     ----------
     data : sequence of PhaseImage
     config : SliceGANConfig
-    fresh : bool
-        Whether the generator needs its first weights.
     """
 
-    def __init__(self, data: Sequence[PhaseImage], config: SliceGANConfig, fresh: bool) -> None:
+    def __init__(self, data: Sequence[PhaseImage], config: SliceGANConfig) -> None:
         spare_threads(config.threads)
         self.device, self.device_reason = choose_device(config.device)
         self.orientations = find_orientations(data, config)
@@ -104,13 +102,12 @@ class SliceGANTraining:
             {a: o.image.as_labels(self.levels) for o in self.orientations for a in o.axes}
         )
         self._build(_torch_random(config.seed, 0, "weights"))
-        if fresh and config.smooth_start and self.origin.kind == "labels":
-            self._start_smooth()
-        self.average = AveragedGenerator(self.generator, config.averaging)
-        self._settled: SliceGenerator | None = None
-        self._find_symmetric()
+        self._follow_weights()
 
-    def _find_symmetric(self) -> None:
+    def _follow_weights(self) -> None:
+        """Start the average at the generator's weights, and see which kernels are symmetric."""
+        self.average = AveragedGenerator(self.generator, self.config.averaging)
+        self._settled: SliceGenerator | None = None
         isotropic = self.config.isotropic == "yes"
         self.symmetric = symmetric_kernels(self.generator) if isotropic else []
 
@@ -134,22 +131,31 @@ class SliceGANTraining:
             self.critics.parameters(), config.critic_rate, betas
         )
 
-    def _start_smooth(self) -> None:
-        """Try feature sizes and seeds, and keep the start that is most like the image."""
+    def prepare(self) -> Iterator[str]:
+        """Give the generator its first weights; see `Trainable.prepare`."""
+        if self.config.smooth_start and self.origin.kind == "labels":
+            yield from self._start_smooth()
+            self._follow_weights()
+
+    def _start_smooth(self) -> Iterator[str]:
+        """Try feature sizes and seeds, and keep the start that is most like the image.
+
+        One size for all axes at first; where orientations differ, the size along each axis is
+        then changed as long as that helps.
+        """
+        tried: dict[tuple[tuple[int, ...], int], float] = {}
         seeds = [START_SEEDS * self.config.seed + i for i in range(START_SEEDS)]
-        tried: dict[tuple[tuple[int, ...], int], float] = {
-            ((layers,) * 3, seed): self._score_start((layers,) * 3, seed)
-            for layers in START_LAYERS
-            for seed in seeds
-        }
-        best = min(tried, key=lambda start: tried[start])
-        while not is_isotropic(self.orientations):
-            for layers in _neighbours(best[0]):
-                if (layers, best[1]) not in tried:
-                    tried[layers, best[1]] = self._score_start(layers, best[1])
-            previous, best = best, min(tried, key=lambda start: tried[start])
-            if best == previous:
+        waiting: list[tuple[tuple[int, ...], int]]
+        waiting = [((layers,) * 3, seed) for layers in START_LAYERS for seed in seeds]
+        while waiting:
+            for layers, seed in waiting:
+                tried[layers, seed] = self._score_start(layers, seed)
+                yield f"Looking for a good start: {len(tried)} tried."
+            best = min(tried, key=lambda start: tried[start])
+            if is_isotropic(self.orientations):
                 break
+            near = [(layers, best[1]) for layers in _neighbours(best[0])]
+            waiting = [start for start in near if start not in tried]
         initialise_smooth(self.generator, best[0], self.fractions, best[1])
 
     def _score_start(self, layers: tuple[int, ...], seed: int) -> float:
@@ -364,11 +370,11 @@ class SliceGANTraining:
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Take over what `state` returned."""
         self.generator.load_state_dict(state["generator"])
+        self._follow_weights()
         self.critics.load_state_dict(state["critics"])
         self.average.module.load_state_dict(state["average"])
         self.generator_optimiser.load_state_dict(state["generator_optimiser"])
         self.critic_optimiser.load_state_dict(state["critic_optimiser"])
-        self._find_symmetric()
 
 
 def _neighbours(layers: Sequence[int]) -> Iterator[tuple[int, ...]]:
