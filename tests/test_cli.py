@@ -14,7 +14,7 @@ from tiny_method import TinyMethod
 
 from napari_microgen.cli import main
 from napari_microgen.io.tiff import read_tiff, write_tiff
-from napari_microgen.methods import load_model
+from napari_microgen.methods import METHODS, load_model
 
 
 @pytest.fixture
@@ -425,3 +425,30 @@ def test_version_and_help_exit_with_zero(capsys):
             main([option])
         assert ended.value.code == 0
     assert "train" in capsys.readouterr().out
+
+
+# ---------------------------------------------------------------------- demo
+
+
+def test_demo_trains_generates_measures_and_draws(run, tmp_path, monkeypatch):
+    monkeypatch.setattr("napari_microgen.demo.SHAPE", (40, 40, 40))
+    monkeypatch.setitem(METHODS, "slicegan", METHODS["tiny"])  # SliceGAN takes minutes
+    folder = tmp_path / "new" / "demo"
+    code, out, _ = run("demo", "--out", folder, "--json")
+    assert code == 0
+    result = document(out)
+    written = {name: result[name] for name in result if name != "fidelity"}
+    assert {str(path) for path in folder.iterdir()} == {
+        *written.values(), str(folder / "model.checkpoint"),
+    }  # fmt: skip
+    volume = read_tiff(written["volume"])
+    assert volume.data.shape == (40, 40, 40)
+    assert (volume.voxel_size, volume.unit) == ((50, 50, 50), "nm")
+    assert volume.names == {0: "pore", 1: "particle", 2: "binder"}
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics["fidelity"] == result["fidelity"]
+
+
+def test_demo_into_a_file_is_refused(run, section):
+    refused(run("demo", "--out", section), "cannot be made")
+    refused(run("demo", "--out", section.parent / "demo", "--minutes", 0), "'minutes'")

@@ -43,6 +43,8 @@ def run_demo(folder: Path, minutes: float) -> dict[str, Any]:
     from napari_microgen.runs import follow, generate_sample, make_config, say, train_model
     from napari_microgen.sample_data import sample_image
 
+    method = get_method("slicegan")
+    config = make_config(method, "quick", {"minutes": minutes})
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -57,8 +59,6 @@ def run_demo(folder: Path, minutes: float) -> dict[str, Any]:
     }
     real = sample_image("electrode")
     say(f"1/3 Training on '{real.name}', {' x '.join(map(str, real.shape))} pixels.")
-    method = get_method("slicegan")
-    config = make_config(method, "quick", {"minutes": minutes})
     model, _ = train_model(method, [real], config, files["model"])
     say(f"2/3 Generating {' x '.join(map(str, SHAPE))} voxels.")
     sample, _ = generate_sample(model, SHAPE)
