@@ -211,15 +211,21 @@ class Report:
         draw_report(self, path)
 
 
-def compare(real: PhaseImage, generated: PhaseImage, **options: Any) -> Report:
-    """Compare a generated volume with the real image; see `compare_steps` for `options`."""
-    return finish(compare_steps(real, generated, **options))
+COMPARED = (*CHEAP, "transport")
+"""Families that are compared unless others are asked for."""
+
+
+def compare(
+    real: PhaseImage, generated: PhaseImage, metrics: Sequence[str] = COMPARED, **options: Any
+) -> Report:
+    """Compare a generated volume with the real image; `options` as in `compare_steps`."""
+    return finish(compare_steps(real, generated, metrics, **options))
 
 
 def compare_steps(
     real: PhaseImage,
     generated: PhaseImage,
-    metrics: Sequence[str] = (*CHEAP, "transport"),
+    metrics: Sequence[str] = COMPARED,
     *,
     sections: Sequence[int] | None = None,
     tolerance: float = 1e-3,
