@@ -60,6 +60,15 @@ def test_the_last_message_and_the_best_model_are_kept():
     assert (state.message, state.model) == ("Half way.", model)
 
 
+def test_what_was_said_while_getting_ready_goes_with_the_first_step():
+    state = TrainingState()
+    state.begin("")
+    state.advance(progress(0, message="Looking for a good start."))
+    assert state.message
+    state.advance(progress(1))
+    assert not state.message
+
+
 def test_every_news_is_told_even_if_it_is_equal():
     state = TrainingState()
     told = []

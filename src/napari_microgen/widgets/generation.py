@@ -110,12 +110,13 @@ def phase_columns(sample: Sample, periodic: Periodic) -> dict[str, list[Any]]:
     """Return specific surface area and mean chords of every phase of a label volume."""
     if sample.kind != "labels":
         return {}
-    values = np.array([phase.value for phase in sample.phases])
-    indices = np.searchsorted(np.sort(values), sample.data).astype(np.uint8)
-    indices = np.argsort(values).astype(np.uint8)[indices]
+    indices = np.zeros(sample.data.shape, np.uint8)
+    for i, phase in enumerate(sample.phases):
+        indices[sample.data == phase.value] = i
+    count = len(sample.phases)
     options: dict[str, Any] = {"voxel_size": sample.voxel_size, "periodic": periodic}
-    surface = ssa(indices, len(values), **options)
-    chords = mean_chords(indices, len(values), **options)
+    surface = ssa(indices, count, **options)
+    chords = mean_chords(indices, count, **options)
     unit = sample.unit
     return {
         f"specific surface area (1/{unit})": surface.tolist(),

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from napari_microgen.methods.base import Progress
     from napari_microgen.widgets.jobs import Jobs
 
-REFRESH_MS = 200
+REFRESH_MS = 500
 
 
 class TrainingProgress(QWidget):

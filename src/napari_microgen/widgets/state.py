@@ -108,6 +108,8 @@ class TrainingState:
             self.fidelity = shown
         if progress.message:
             self.message = progress.message
+        elif self.progress is not None and self.progress.step == 0 < progress.step:
+            self.message = ""  # it was about getting ready
         if progress.model is not None:
             self.model = progress.model
         self.progress = progress

@@ -35,6 +35,8 @@ class StatusLine(QLabel):
         self._show(sentence, ERROR)
 
     def _show(self, text: str, color: str) -> None:
-        self.setText(text)
-        self.setStyleSheet(f"color: {color};" if color else "")
+        style = f"color: {color};" if color else ""
+        if (text, style) != (self.text(), self.styleSheet()):  # restyling is slow
+            self.setText(text)
+            self.setStyleSheet(style)
         self.setVisible(bool(text))

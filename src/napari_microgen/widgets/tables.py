@@ -34,10 +34,14 @@ class SmallTable(QTableWidget):
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         self.horizontalHeader().setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-        self.show_rows([])
+        self._rows: list[tuple[str, ...]] = []
+        self.hide()
 
     def show_rows(self, rows: Sequence[Sequence[str]]) -> None:
         """Replace the rows; an empty table hides itself."""
+        if self._rows == list(rows):
+            return
+        self._rows = [tuple(row) for row in rows]
         self.setRowCount(len(rows))
         for i, row in enumerate(rows):
             for j, text in enumerate(row):

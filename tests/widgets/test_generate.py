@@ -1,0 +1,232 @@
+import numpy as np
+import pytest
+
+from napari_microgen.io.layers import METADATA_KEY
+from napari_microgen.methods import get_method
+from napari_microgen.phases import PhaseImage
+from napari_microgen.widgets.generate import describe
+from napari_microgen.widgets.generation import next_period
+from napari_microgen.widgets.jobs import jobs_of
+from napari_microgen.widgets.status import ERROR
+
+WAIT = 20_000
+
+
+@pytest.fixture
+def model(field_method, viewer):
+    """What a few steps on the micrograph give."""
+    image = PhaseImage.from_layer(viewer.layers["micrograph"])
+    method = get_method("field")
+    *_, last = method.train([image], field_method(steps=5, pause=0.0))
+    return last.model
+
+
+@pytest.fixture
+def generate(model, viewer, open_dock):
+    widget = open_dock("Generate")
+    widget.jobs.add_model("Random field of micrograph", model)
+    for side, length in zip(widget.shape, (12, 20, 24), strict=True):
+        side.value = length
+    return widget
+
+
+@pytest.fixture
+def press(generate, qtbot):
+    """Generate, wait for the end, and return the volume's layer."""
+
+    def run():
+        with qtbot.waitSignal(generate.jobs.generated, timeout=WAIT) as caught:
+            generate.generate_button.click()
+        return caught.args[0]
+
+    return run
+
+
+# ---------------------------------------------------------------------- before the start
+
+
+def test_without_a_model_it_says_what_to_do(open_dock):
+    widget = open_dock("Generate")
+    assert widget.check_line.text() == "Train a model first, or open one from a file."
+    assert not widget.generate_button.isEnabled()
+
+
+def test_the_youngest_model_is_chosen_and_described(generate, model):
+    assert generate.chosen_model is model
+    assert generate.about.text() == "pore, grain, binder · voxel 0.5 × 0.5 × 0.5 um · 5 steps"
+    assert describe(None) == ""
+
+
+def test_memory_is_named_and_refused_if_it_does_not_fit(generate):
+    assert generate.check_line.text().startswith("Takes about")
+    for side in generate.shape:
+        side.value = 100_000
+    assert "This volume needs about" in generate.check_line.text()
+    assert "choose a smaller shape" in generate.check_line.text()
+    assert ERROR in generate.check_line.styleSheet()
+    assert not generate.generate_button.isEnabled()
+
+
+def test_a_periodic_side_snaps_to_the_period_and_steps_by_it(generate):
+    z = generate.shape[0]
+    generate.periodic[0].value = True
+    assert (z.value, z.step) == (16, 8)
+    z.value = 17
+    assert "multiple of 8" in generate.check_line.text()
+    assert not generate.generate_button.isEnabled()
+    z.native.editingFinished.emit()
+    assert z.value == 24
+    assert generate.generate_button.isEnabled()
+    generate.periodic[0].value = False
+    assert z.step == 1
+
+
+def test_the_next_period_is_found_by_asking_the_model(model):
+    assert [next_period(model, 1, n) for n in (1, 8, 9)] == [8, 8, 16]
+
+
+def test_a_foreign_file_is_told(generate, tmp_path):
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(b"nothing")
+    generate.open_model(str(path))
+    assert ERROR in generate.check_line.styleSheet()
+    assert len(generate.jobs.models) == 1
+
+
+def test_a_model_file_is_opened_under_its_name(generate, model, tmp_path):
+    model.save(tmp_path / "mine.safetensors")
+    generate.open_model(str(tmp_path / "mine.safetensors"))
+    assert generate.jobs.models[-1].name == "mine.safetensors"
+    assert generate.chosen_model is generate.jobs.models[-1].model
+
+
+def test_equal_names_of_models_are_numbered(generate, model):
+    generate.jobs.add_model("Random field of micrograph", model)
+    assert [m.name for m in generate.jobs.models][-1] == "Random field of micrograph (2)"
+
+
+# ---------------------------------------------------------------------- the volume
+
+
+def test_values_names_colours_and_units_are_those_of_the_training_layer(press, viewer, labels):
+    volume = press()
+    real = viewer.layers["micrograph"]
+    assert volume.data.shape == (12, 20, 24)
+    assert set(np.unique(volume.data)) <= set(np.unique(labels))
+    np.testing.assert_allclose(volume.scale, 0.5)
+    assert [str(u) for u in volume.units] == ["micrometer"] * 3
+    assert volume.axis_labels == ("z", "y", "x")
+    assert list(volume.features["name"]) == ["pore", "grain", "binder"]
+    for value in (3, 200):
+        np.testing.assert_allclose(volume.get_color(value), real.get_color(value), atol=1 / 255)
+
+
+def test_every_phase_is_measured_and_the_origin_is_kept(generate, press):
+    generate.seed.value = 6
+    volume = press()
+    table = volume.features.set_index("index")
+    for value in (0, 3, 200):
+        assert table.loc[value, "volume fraction"] == pytest.approx((volume.data == value).mean())
+    assert (table["specific surface area (1/um)"] > 0).all()
+    assert (table["mean chord along x (um)"] > 0).all()
+    origin = volume.metadata[METADATA_KEY]
+    assert (origin["seed"], origin["model"]["method"]) == (6, "field")
+
+
+def test_confidence_and_probabilities_are_layers_of_their_own(generate, press, viewer):
+    generate.probabilities.value = True
+    press()
+    confidence = viewer.layers["generated, seed 0 confidence"]
+    assert (confidence.data.shape, confidence.data.max()) == ((12, 20, 24), 1)
+    assert "generated, seed 0 probability of grain" in viewer.layers
+    before = len(viewer.layers)
+    generate.confidence.value = generate.probabilities.value = False
+    press()
+    assert len(viewer.layers) == before + 1
+
+
+def test_cancel_adds_nothing(generate, viewer, qtbot):
+    for side in generate.shape:
+        side.value = 128
+    before = list(viewer.layers)
+    generate.generate_button.click()
+    assert not generate.generate_button.isEnabled()
+    generate.cancel_button.click()
+    qtbot.waitUntil(lambda: not generate.jobs.generation.running, timeout=WAIT)
+    assert generate.state_line.text() == "Cancelled; nothing was added."
+    assert list(viewer.layers) == before
+    assert generate.generate_button.isEnabled()
+
+
+def test_a_failure_is_one_sentence(generate, model, qtbot, monkeypatch, caplog):
+    def fail(*_, **__):
+        raise RuntimeError("CUDA out of memory. Tried to allocate")
+
+    monkeypatch.setattr(model, "blocks", fail)
+    generate.generate_button.click()
+    qtbot.waitUntil(lambda: generate.jobs.generation.failed, timeout=WAIT)
+    assert generate.state_line.text() == (
+        "Generating ran out of memory; ask for less, or close other programs."
+    )
+    assert generate.generate_button.isEnabled()
+
+
+def test_a_closed_dock_still_gets_its_volume(generate, viewer, qtbot):
+    for side in generate.shape:
+        side.value = 64
+    generate.generate_button.click()
+    viewer.window.remove_dock_widget(generate)
+    qtbot.waitUntil(lambda: "generated, seed 0" in viewer.layers, timeout=WAIT)
+
+
+def test_closing_the_viewer_while_generating_ends_cleanly(generate, viewer):
+    for side in generate.shape:
+        side.value = 96
+    generate.generate_button.click()
+    task = generate.jobs._generation_task
+    viewer.close()
+    assert task.wait(0)
+
+
+# ---------------------------------------------------------------------- comparing
+
+
+def test_real_and_generated_share_the_canvas(press, viewer):
+    hidden = viewer.add_labels(np.zeros((9, 9), int), name="other")
+    volume = press()
+    grid = viewer.canvas.grid
+    real = viewer.layers["micrograph"]
+    assert grid.enabled
+    assert not hidden.visible
+    assert grid.position(viewer.layers.index(real), viewer.layers) == (0, 0)
+    assert grid.position(viewer.layers.index(volume), viewer.layers) == (0, 1)
+
+
+def test_everything_is_put_back_afterwards(generate, press, viewer):
+    hidden = viewer.add_labels(np.zeros((9, 9), int), name="other", visible=False)
+    press()
+    generate.side_by_side.value = False
+    assert not viewer.canvas.grid.enabled
+    assert viewer.layers["micrograph"].visible
+    assert not hidden.visible
+    assert not viewer.layers["micrograph"].name_overlay.visible
+
+
+def test_deleting_the_volume_puts_everything_back(press, viewer):
+    other = viewer.add_labels(np.zeros((9, 9), int), name="other")
+    volume = press()
+    viewer.layers.remove(volume)
+    assert not viewer.canvas.grid.enabled
+    assert other.visible
+
+
+def test_the_training_layer_is_what_one_compares_with(generate, viewer):
+    viewer.add_labels(np.zeros((9, 9), int), name="other")
+    generate._on_models()
+    assert generate.real.value is viewer.layers["micrograph"]
+
+
+def test_models_of_one_dock_are_offered_in_a_new_one(generate, viewer, open_dock):
+    viewer.window.remove_dock_widget(generate)
+    again = open_dock("Generate")
+    assert again.chosen_model is jobs_of(viewer).models[-1].model
