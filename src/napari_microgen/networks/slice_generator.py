@@ -243,30 +243,51 @@ def _solve_bias(logits: Tensor, fractions: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def match_fractions(
-    generator: SliceGenerator, latent: Tensor, fractions: Sequence[float], rounds: int = 8
-) -> None:
-    """Weigh the phases so that the most probable ones fill the wanted volume fractions.
+def fraction_weights(values: Tensor, fractions: Sequence[float], rounds: int = 10) -> Tensor:
+    """Return factors on the phase probabilities that give the wanted volume fractions.
+
+    Parameters
+    ----------
+    values : Tensor, shape (batch, phases, z, y, x)
+        Phase probabilities.
+    fractions : sequence of float
+        Wanted fraction of voxels in which each phase is the most probable one.
+    rounds : int
+        Passes over the phases at most; each step sets one phase's fraction exactly.
+
+    Returns
+    -------
+    Tensor, shape (phases,)
+    """
+    flat = values.transpose(0, 1).flatten(1)
+    logs = flat[:, :: max(1, flat.shape[1] // COUNTED_VOXELS)].clamp_min(1e-30).log()
+    count = logs.shape[1]
+    shift = torch.zeros(len(logs), 1, device=logs.device)
+    for _ in range(rounds):
+        before = shift.clone()
+        for phase, fraction in enumerate(fractions):
+            rivals = logs + shift
+            own = rivals[phase].clone()
+            rivals[phase] = -torch.inf
+            rank = min(count, max(1, round(count * float(fraction))))
+            shift[phase] += (rivals.amax(0) - own).kthvalue(rank).values
+        if float((shift - before).abs().max()) < 1e-2:
+            break
+    return (shift - shift.mean()).exp().flatten()
+
+
+@torch.no_grad()
+def match_fractions(generator: SliceGenerator, latent: Tensor, fractions: Sequence[float]) -> None:
+    """Set a generator's `weights` so that its volumes have the wanted fractions.
 
     Parameters
     ----------
     generator : SliceGenerator
-        In evaluation mode; its `weights` are set.
+        In evaluation mode.
     latent : Tensor
         Latents of the volumes that the fractions are counted in.
     fractions : sequence of float
         Wanted volume fraction per phase.
-    rounds : int
-        Passes over the phases; each sets one phase's fraction exactly.
     """
     generator.weights.fill_(1)
-    values = generator(latent).transpose(0, 1).flatten(1)
-    values = values[:, :: max(1, values.shape[1] // COUNTED_VOXELS)].clamp_min(1e-30).log()
-    shift = torch.zeros(len(values), 1, device=values.device)
-    for phase in range(len(values)) if len(values) == 2 else list(range(len(values))) * rounds:
-        shifted = values + shift
-        rivals = shifted.clone()
-        rivals[phase] = -torch.inf
-        lead = rivals.amax(0) - shifted[phase]
-        shift[phase] += torch.quantile(lead, float(fractions[phase]))
-    generator.weights.copy_((shift - shift.mean()).exp().flatten())
+    generator.weights.copy_(fraction_weights(generator(latent), fractions))

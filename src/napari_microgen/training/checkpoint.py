@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from napari_microgen.errors import InputError, RunError
+from napari_microgen.io.files import replacing
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
@@ -22,21 +23,12 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=path.name, dir=path.parent)
-    except OSError as error:
-        raise RunError(f"The checkpoint '{path}' cannot be written: {error.strerror}.") from None
-    try:
-        with os.fdopen(handle, "wb") as file:
-            torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(name, path)
+        with replacing(path) as part:
+            torch.save(state, part)
     except (OSError, RuntimeError) as error:
         raise RunError(
             f"The checkpoint '{path}' cannot be written ({error}); make room on the disk."
         ) from None
-    finally:
-        Path(name).unlink(missing_ok=True)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

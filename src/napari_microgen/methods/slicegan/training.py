@@ -26,6 +26,7 @@ from napari_microgen.networks.slice_generator import (
     MARGIN,
     STRIDE,
     SliceGenerator,
+    fraction_weights,
     initialise_smooth,
     match_fractions,
     symmetric_kernels,
@@ -161,8 +162,13 @@ class SliceGANTraining:
     def _score_start(self, layers: tuple[int, ...], seed: int) -> float:
         candidate = copy.deepcopy(self.generator)
         initialise_smooth(candidate, layers, self.fractions, seed)
-        self._settled = self._settle(AveragedGenerator(candidate, 0.0))
-        return self._score_settled()["selection"]
+        random = _torch_random(self.config.seed, 0, "start")
+        settled = AveragedGenerator(candidate, 0.0).settle([self._latents(2, random)])
+        with torch.no_grad():
+            values = settled(self._latents(1, random, self.config.measured_side))
+        weights = fraction_weights(values, self.fractions)
+        indices = (values[0] * weights[:, None, None, None]).argmax(0)
+        return _selection(self.reference.score([indices.byte().cpu().numpy()]).to_dict())
 
     # ------------------------------------------------------------------ one step
 
@@ -302,14 +308,10 @@ class SliceGANTraining:
     def score(self) -> dict[str, float]:
         """Measure the averaged generator on one volume; see `Trainable.score`."""
         self._settled = self._settle(self.average)
-        return self._score_settled()
-
-    def _score_settled(self) -> dict[str, float]:
         volume = self._generate(self.config.measured_side)
         indices = self._as_phases(volume.data)
         ratios = self.reference.score([indices]).to_dict()
-        lattice, tilt = max(ratios["ripple"], 1.0), max(ratios["isotropy"], 1.0)
-        return {**ratios, "selection": float((ratios["mean"] ** 4 * lattice * tilt) ** (1 / 6))}
+        return {**ratios, "selection": _selection(ratios)}
 
     def _settle(self, average: AveragedGenerator) -> SliceGenerator:
         """Return the averaged generator with its statistics and volume fractions set."""
@@ -375,6 +377,12 @@ class SliceGANTraining:
         self.average.module.load_state_dict(state["average"])
         self.generator_optimiser.load_state_dict(state["generator_optimiser"])
         self.critic_optimiser.load_state_dict(state["critic_optimiser"])
+
+
+def _selection(ratios: Mapping[str, float]) -> float:
+    """What the best model has least of: the mean fidelity, worsened by a lattice or a tilt."""
+    lattice, tilt = max(ratios["ripple"], 1.0), max(ratios["isotropy"], 1.0)
+    return float((ratios["mean"] ** 4 * lattice * tilt) ** (1 / 6))
 
 
 def _neighbours(layers: Sequence[int]) -> Iterator[tuple[int, ...]]:
