@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import napari
+from napari._qt.dialogs.qt_notification import NapariQtNotification
 from qtpy.QtWidgets import QApplication
 
 if TYPE_CHECKING:
@@ -47,7 +48,10 @@ class Driver:
 
     def shoot(self, name: str) -> None:
         """Save the whole window."""
-        self.watch(0.3)
+        for widget in QApplication.allWidgets():
+            if isinstance(widget, NapariQtNotification):
+                widget.close()
+        self.watch(0.5)
         path = self.folder / f"{name}.png"
         self.viewer.screenshot(path=path, canvas_only=False, flash=False)
         print(path)
@@ -98,11 +102,10 @@ def generate_in(driver: Driver) -> None:
     driver.shoot("generate_before")
     generate.generate_button.click()
     driver.wait(lambda: not generate.jobs.generation.running, 600)
-    driver.watch(8)  # until the notification is gone
     driver.shoot("side_by_side")
     viewer.dims.ndisplay = 3
     viewer.scene.camera.angles = (10, 35, 60)
-    viewer.fit_to_view()
+    viewer.fit_to_view(layers=[viewer.layers["generated, seed 0"]])
     driver.shoot("side_by_side_3d")
     viewer.dims.ndisplay = 2
     generate.side_by_side.value = False

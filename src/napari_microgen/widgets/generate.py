@@ -23,6 +23,7 @@ from napari_microgen.widgets.form import add_row, two_columns
 from napari_microgen.widgets.generation import GenerationPlan, next_period
 from napari_microgen.widgets.jobs import jobs_of, unwrapped
 from napari_microgen.widgets.layout import Scrolled, button, row
+from napari_microgen.widgets.looks import look_like
 from napari_microgen.widgets.preview import is_preview
 from napari_microgen.widgets.status import StatusLine
 from napari_microgen.widgets.text import words
@@ -75,7 +76,7 @@ class GenerateWidget(Scrolled):
         self.state_line = StatusLine()
 
     def _lay_out(self) -> None:
-        rows = two_columns()
+        self._rows = rows = two_columns()
         add_row(rows, "Model", boxed(self.model.native, self.open_button), "What to generate from.")
         rows.addRow(self.about)
         hint = "Voxels along {0}; periodic: the volume continues at its opposite face along {0}."
@@ -130,8 +131,11 @@ class GenerateWidget(Scrolled):
         self.about.setText(describe(self.chosen_model))
         self.about.setVisible(self.chosen_model is not None)
         labels = self.chosen_model is not None and self.chosen_model.origin.kind == "labels"
-        self.confidence.enabled = self.probabilities.enabled = labels
-        self._choose_real()
+        for row_of_labels in (self.confidence, self.probabilities):
+            self._rows.setRowVisible(row_of_labels.native, labels)
+        learned_from = self._training_layer()
+        if learned_from is not None:
+            self.real.value = learned_from
         self._on_periodic()
 
     @property
@@ -223,7 +227,9 @@ class GenerateWidget(Scrolled):
     @Slot(object)
     def _on_generated(self, layer: Layer) -> None:
         self._generated = layer
-        self._choose_real()
+        learned_from = self._training_layer()
+        if learned_from is not None:
+            look_like(layer, learned_from)
         self._compare()
 
     # ------------------------------------------------------------------ comparing
@@ -235,15 +241,11 @@ class GenerateWidget(Scrolled):
         with self.real.changed.blocked():
             self.real.choices = [(layer.name, layer) for layer in layers]
 
-    def _choose_real(self) -> None:
-        """Choose the layer that the model was trained on, if it is there."""
+    def _training_layer(self) -> Layer | None:
+        """Return the layer that the model was trained on, if it is still there."""
         data = self.chosen_model.origin.data if self.chosen_model is not None else ()
         names = [str(d["name"]) for d in data]
-        with self.real.changed.blocked():
-            for layer in self._viewer.layers:
-                if layer.name in names and layer in self.real.choices:
-                    self.real.value = layer
-                    return
+        return next((x for x in self.real.choices if x is not None and x.name in names), None)
 
     def _compare(self) -> None:
         real = self.real.value

@@ -9,6 +9,7 @@ import numpy as np
 from napari.layers import Layer
 
 from napari_microgen.io.layers import METADATA_KEY, sample_layers
+from napari_microgen.widgets.looks import look_like
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -83,6 +84,8 @@ class Preview:
         keywords["metadata"] = {MARK: True}
         layer = Layer.create(data, keywords, kind)
         layer.translate = self._place(layer)
+        if self._beside is not None:
+            look_like(layer, self._beside)
         was_flat = viewer.dims.ndim < 3
         active = viewer.layers.selection.active
         viewer.add_layer(layer)
