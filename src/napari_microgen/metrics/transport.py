@@ -206,9 +206,7 @@ class Stencil:
         self.diagonal[0] += 2
         self.diagonal[-1] += 2
         # Zero outside the mask, which keeps whatever the stencil leaves there out of every step.
-        self.inverse_diagonal = ones / self.diagonal.clamp_min(1e-30)
-        self.source = torch.zeros_like(ones)
-        self.source[0] = 2 * ones[0]
+        self.inverse_diagonal = ones.div_(self.diagonal.clamp_min(1e-30))
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """Return ``A x``, which is meaningless outside the mask."""
@@ -254,7 +252,8 @@ def _minimise(stencil: Stencil, tolerance: float) -> tuple[torch.Tensor, float, 
     n = stencil.mask.shape[0]
     height = (torch.arange(n, device=stencil.device, dtype=stencil.dtype) + 0.5) / n
     x = (1 - height).view(-1, 1, 1) * stencil.mask
-    residual = stencil.source - stencil(x)
+    residual = stencil(x).neg_()
+    residual[0] += 2 * stencil.mask[0]
     energy = start = stencil.energy(x)
     gains: list[float] = []
     direction, old = torch.zeros_like(x), 0.0
