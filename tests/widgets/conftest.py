@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from napari.components import ViewerModel
 from npe2 import PluginManifest
 from random_field_method import RandomFieldConfig
 
@@ -41,15 +42,25 @@ def labels():
     return np.array([0, 3, 200], np.uint8)[np.digitize(field, np.quantile(field, (0.4, 0.8)))]
 
 
-@pytest.fixture
-def viewer(make_napari_viewer, labels):
-    """A viewer with a segmented micrograph of known units, names and colours."""
-    viewer = make_napari_viewer()
+def add_micrograph(viewer, labels):
+    """Add a segmented micrograph of known units, names and colours."""
     viewer.add_labels(
         labels, name="micrograph", scale=(0.5, 0.5), units=("um", "um"), axis_labels=("y", "x"),
         colormap=COLORS, features={"index": [0, 3, 200], "name": ["pore", "grain", "binder"]},
     )  # fmt: skip
     return viewer
+
+
+@pytest.fixture
+def viewer(make_napari_viewer, labels):
+    """A viewer with the micrograph."""
+    return add_micrograph(make_napari_viewer(), labels)
+
+
+@pytest.fixture
+def viewer_model(labels):
+    """The same without a window."""
+    return add_micrograph(ViewerModel(), labels)
 
 
 @pytest.fixture

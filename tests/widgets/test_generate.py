@@ -67,7 +67,7 @@ def test_memory_is_named_and_refused_if_it_does_not_fit(generate):
     assert not generate.generate_button.isEnabled()
 
 
-def test_a_periodic_side_snaps_to_the_period_and_steps_by_it(generate):
+def test_a_periodic_side_snaps_to_the_period_and_steps_by_it(generate, model):
     z = generate.shape[0]
     generate.periodic[0].value = True
     assert (z.value, z.step) == (16, 8)
@@ -79,36 +79,28 @@ def test_a_periodic_side_snaps_to_the_period_and_steps_by_it(generate):
     assert generate.generate_button.isEnabled()
     generate.periodic[0].value = False
     assert z.step == 1
-
-
-def test_the_next_period_is_found_by_asking_the_model(model):
     assert [next_period(model, 1, n) for n in (1, 8, 9)] == [8, 8, 16]
 
 
-def test_a_foreign_file_is_told(generate, tmp_path):
-    path = tmp_path / "x.safetensors"
-    path.write_bytes(b"nothing")
-    generate.open_model(str(path))
-    assert ERROR in generate.check_line.styleSheet()
-    assert len(generate.jobs.models) == 1
-
-
-def test_a_model_file_is_opened_under_its_name(generate, model, tmp_path):
+def test_model_files_are_opened_under_their_name_or_refused(generate, model, tmp_path):
     model.save(tmp_path / "mine.safetensors")
-    generate.open_model(str(tmp_path / "mine.safetensors"))
-    assert generate.jobs.models[-1].name == "mine.safetensors"
+    for name in ("mine.safetensors", "mine.safetensors (2)"):
+        generate.open_model(str(tmp_path / "mine.safetensors"))
+        assert generate.jobs.models[-1].name == name
     assert generate.chosen_model is generate.jobs.models[-1].model
-
-
-def test_equal_names_of_models_are_numbered(generate, model):
-    generate.jobs.add_model("Random field of micrograph", model)
-    assert [m.name for m in generate.jobs.models][-1] == "Random field of micrograph (2)"
+    (tmp_path / "foreign.safetensors").write_bytes(b"nothing")
+    generate.open_model(str(tmp_path / "foreign.safetensors"))
+    assert ERROR in generate.check_line.styleSheet()
+    assert len(generate.jobs.models) == 3
 
 
 # ---------------------------------------------------------------------- the volume
 
 
-def test_values_names_colours_and_units_are_those_of_the_training_layer(press, viewer, labels):
+def test_values_names_colours_and_units_are_those_of_the_training_layer(
+    generate, press, viewer, labels
+):
+    generate.seed.value = 6
     volume = press()
     real = viewer.layers["micrograph"]
     assert volume.data.shape == (12, 20, 24)
@@ -119,11 +111,6 @@ def test_values_names_colours_and_units_are_those_of_the_training_layer(press, v
     assert list(volume.features["name"]) == ["pore", "grain", "binder"]
     for value in (3, 200):
         np.testing.assert_allclose(volume.get_color(value), real.get_color(value), atol=1 / 255)
-
-
-def test_every_phase_is_measured_and_the_origin_is_kept(generate, press):
-    generate.seed.value = 6
-    volume = press()
     table = volume.features.set_index("index")
     for value in (0, 3, 200):
         assert table.loc[value, "volume fraction"] == pytest.approx((volume.data == value).mean())
@@ -191,39 +178,24 @@ def test_closing_the_viewer_while_generating_ends_cleanly(generate, viewer):
 # ---------------------------------------------------------------------- comparing
 
 
-def test_real_and_generated_share_the_canvas(press, viewer):
-    hidden = viewer.add_labels(np.zeros((9, 9), int), name="other")
+def test_real_and_generated_share_the_canvas_and_everything_is_put_back(generate, press, viewer):
+    other = viewer.add_labels(np.zeros((9, 9), int), name="other")
+    hidden = viewer.add_labels(np.zeros((9, 9), int), name="hidden", visible=False)
     volume = press()
-    grid = viewer.canvas.grid
-    real = viewer.layers["micrograph"]
+    grid, real = viewer.canvas.grid, viewer.layers["micrograph"]
+    assert generate.real.value is real
     assert grid.enabled
-    assert not hidden.visible
+    assert not other.visible
     assert grid.position(viewer.layers.index(real), viewer.layers) == (0, 0)
     assert grid.position(viewer.layers.index(volume), viewer.layers) == (0, 1)
-
-
-def test_everything_is_put_back_afterwards(generate, press, viewer):
-    hidden = viewer.add_labels(np.zeros((9, 9), int), name="other", visible=False)
-    press()
     generate.side_by_side.value = False
-    assert not viewer.canvas.grid.enabled
-    assert viewer.layers["micrograph"].visible
-    assert not hidden.visible
-    assert not viewer.layers["micrograph"].name_overlay.visible
-
-
-def test_deleting_the_volume_puts_everything_back(press, viewer):
-    other = viewer.add_labels(np.zeros((9, 9), int), name="other")
-    volume = press()
+    assert not grid.enabled
+    assert [x.visible for x in (real, other, hidden)] == [True, True, False]
+    assert not real.name_overlay.visible
+    generate.side_by_side.value = True
     viewer.layers.remove(volume)
-    assert not viewer.canvas.grid.enabled
+    assert not grid.enabled
     assert other.visible
-
-
-def test_the_training_layer_is_what_one_compares_with(generate, viewer):
-    viewer.add_labels(np.zeros((9, 9), int), name="other")
-    generate._on_models()
-    assert generate.real.value is viewer.layers["micrograph"]
 
 
 def test_models_of_one_dock_are_offered_in_a_new_one(generate, viewer, open_dock):

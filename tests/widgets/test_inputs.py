@@ -13,7 +13,7 @@ DEEP = Input("volume", "Volume", "The volume.", ndims=(3,))
 
 
 @pytest.fixture
-def make_inputs(qtbot, viewer):
+def make_inputs(qtbot, viewer_model):
     pages = []
 
     def make(*wanted):
@@ -21,55 +21,57 @@ def make_inputs(qtbot, viewer):
         qtbot.addWidget(page)
         pages.append(page)
         page.setLayout(two_columns())
-        return LayerInputs(page.layout(), viewer, wanted)
+        return LayerInputs(page.layout(), viewer_model, wanted)
 
     return make
 
 
-def test_only_layers_of_the_right_kind_and_dimension_are_offered(viewer):
-    labels = viewer.layers["micrograph"]
-    grey = viewer.add_image(np.random.default_rng(0).random((20, 20)))
-    colour = viewer.add_image(np.zeros((20, 20, 3)), rgb=True)
-    volume = viewer.add_labels(np.zeros((9, 9, 9), int))
-    single = viewer.add_labels(np.zeros((1, 9, 9), int))
-    series = viewer.add_labels(np.zeros((2, 9, 9, 9), int))
-    points = viewer.add_points(np.zeros((2, 2)))
+def test_only_layers_of_the_right_kind_and_dimension_are_offered(viewer_model):
+    labels = viewer_model.layers["micrograph"]
+    grey = viewer_model.add_image(np.random.default_rng(0).random((20, 20)))
+    colour = viewer_model.add_image(np.zeros((20, 20, 3)), rgb=True)
+    volume = viewer_model.add_labels(np.zeros((9, 9, 9), int))
+    single = viewer_model.add_labels(np.zeros((1, 9, 9), int))
+    series = viewer_model.add_labels(np.zeros((2, 9, 9, 9), int))
+    points = viewer_model.add_points(np.zeros((2, 2)))
     layers = [labels, grey, colour, volume, single, series, points]
     assert [x for x in layers if fits(x, FLAT)] == [labels, volume, single]
     assert [x for x in layers if fits(x, ANY)] == [labels, grey, colour, volume, single]
     assert [x for x in layers if fits(x, DEEP)] == [volume]
 
 
-def test_the_preview_is_never_offered(viewer):
-    preview = viewer.add_labels(np.zeros((9, 9, 9), int), metadata={MARK: True})
+def test_the_preview_is_never_offered(viewer_model):
+    preview = viewer_model.add_labels(np.zeros((9, 9, 9), int), metadata={MARK: True})
     assert not fits(preview, FLAT)
 
 
-def test_the_selected_layer_is_chosen_first_and_optional_ones_are_not(make_inputs, viewer, labels):
-    viewer.add_labels(labels, name="another")
-    viewer.layers.selection.active = viewer.layers["micrograph"]
+def test_the_selected_layer_is_chosen_first_and_optional_ones_are_not(
+    make_inputs, viewer_model, labels
+):
+    viewer_model.add_labels(labels, name="another")
+    viewer_model.layers.selection.active = viewer_model.layers["micrograph"]
     inputs = make_inputs(FLAT, Input("other", "Other", "Another.", optional=True))
-    assert inputs.layers == [viewer.layers["micrograph"], None]
+    assert inputs.layers == [viewer_model.layers["micrograph"], None]
 
 
-def test_a_choice_survives_new_layers_and_ends_with_its_layer(make_inputs, viewer, labels):
+def test_a_choice_survives_new_layers_and_ends_with_its_layer(make_inputs, viewer_model, labels):
     inputs = make_inputs(FLAT)
-    viewer.add_labels(labels, name="another")
+    viewer_model.add_labels(labels, name="another")
     inputs.reset_choices()
-    assert inputs.layers == [viewer.layers["micrograph"]]
-    viewer.layers.remove("micrograph")
+    assert inputs.layers == [viewer_model.layers["micrograph"]]
+    viewer_model.layers.remove("micrograph")
     inputs.reset_choices()
-    assert inputs.layers == [viewer.layers["another"]]
-    viewer.layers.clear()
+    assert inputs.layers == [viewer_model.layers["another"]]
+    viewer_model.layers.clear()
     inputs.reset_choices()
     assert inputs.layers == [None]
 
 
-def test_painting_and_new_data_ask_for_another_look(make_inputs, viewer):
+def test_painting_and_new_data_ask_for_another_look(make_inputs, viewer_model):
     inputs = make_inputs(FLAT)
     told = []
     inputs.changed.connect(lambda: told.append(1))
-    layer = viewer.layers["micrograph"]
+    layer = viewer_model.layers["micrograph"]
     layer.paint((5, 5), 3)
     assert told
     told.clear()
@@ -77,12 +79,12 @@ def test_painting_and_new_data_ask_for_another_look(make_inputs, viewer):
     assert told
 
 
-def test_what_zero_means_is_asked_for_labels_only(make_inputs, viewer):
-    viewer.add_image(np.random.default_rng(0).random((20, 20)), name="grey")
+def test_what_zero_means_is_asked_for_labels_only(make_inputs, viewer_model):
+    viewer_model.add_image(np.random.default_rng(0).random((20, 20)), name="grey")
     inputs = make_inputs(ANY)
-    inputs.pickers[0].value = viewer.layers["micrograph"]
+    inputs.pickers[0].value = viewer_model.layers["micrograph"]
     assert inputs._rows.isRowVisible(inputs.zero.native)
-    inputs.pickers[0].value = viewer.layers["grey"]
+    inputs.pickers[0].value = viewer_model.layers["grey"]
     assert not inputs._rows.isRowVisible(inputs.zero.native)
     inputs.zero.value = "unlabelled, never learned"
     assert inputs.zero_meaning == "unlabelled"

@@ -15,8 +15,8 @@ def field(field_method):
 
 
 @pytest.fixture
-def layer(viewer):
-    return viewer.layers["micrograph"]
+def layer(viewer_model):
+    return viewer_model.layers["micrograph"]
 
 
 def test_a_layer_is_copied_with_units_names_and_colours(layer, labels):
