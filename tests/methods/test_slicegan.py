@@ -10,7 +10,7 @@ from napari_microgen.errors import InputError, RunError
 from napari_microgen.generation.noise import normal_at
 from napari_microgen.methods import get_method, load_model
 from napari_microgen.methods.slicegan.orientations import find_orientations
-from napari_microgen.methods.slicegan.training import SliceGANTraining
+from napari_microgen.methods.slicegan.training import SliceGANTraining, selection
 from napari_microgen.phases import PhaseImage
 
 METHOD = get_method("slicegan")
@@ -234,13 +234,19 @@ def test_progress_ends_with_the_best_model_and_a_full_bar(image):
     assert kept.steps == improved[-1].step
     assert kept.fidelity == by_step[kept.steps]
 
-    def selection(ratios):
-        lattice, tilt = max(ratios["ripple"], 1), max(ratios["isotropy"], 1)
-        return (ratios["mean"] ** 4 * lattice * tilt) ** (1 / 6)
-
-    assert selection(kept.fidelity) == min(map(selection, by_step.values()))
+    chosen = {step: selection(ratios, True) for step, ratios in by_step.items()}
+    assert chosen[kept.steps] == min(chosen.values())
     assert items[-1].seconds_left == 0
     assert [i.step for i in items] == sorted(i.step for i in items)
+
+
+def test_no_ratio_below_one_makes_up_for_one_above():
+    even = dict.fromkeys(("volume_fraction", "s2", "ssa", "chord", "ripple", "isotropy"), 1.0)
+    assert selection(even, True) == selection({**even, "s2": 0.2}, True) == 1
+    worse = {**even, "s2": 0.2, "chord": 2.0}
+    assert selection(worse, True) == pytest.approx(2 ** (1 / 6))
+    tilted = {**even, "isotropy": 3.0}
+    assert selection(tilted, True) > selection(tilted, False) == 1
 
 
 def test_training_stops_when_nothing_gets_better(image):

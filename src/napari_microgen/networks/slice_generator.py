@@ -260,9 +260,9 @@ def fraction_weights(values: Tensor, fractions: Sequence[float], rounds: int = 1
     Tensor, shape (phases,)
     """
     flat = values.transpose(0, 1).flatten(1)
-    logs = flat[:, :: max(1, flat.shape[1] // COUNTED_VOXELS)].clamp_min(1e-30).log()
+    logs = flat[:, :: max(1, flat.shape[1] // COUNTED_VOXELS)].clamp_min(1e-30).log().cpu()
     count = logs.shape[1]
-    shift = torch.zeros(len(logs), 1, device=logs.device)
+    shift = torch.zeros(len(logs), 1)
     for _ in range(rounds):
         before = shift.clone()
         for phase, fraction in enumerate(fractions):
@@ -273,7 +273,7 @@ def fraction_weights(values: Tensor, fractions: Sequence[float], rounds: int = 1
             shift[phase] += (rivals.amax(0) - own).kthvalue(rank).values
         if float((shift - before).abs().max()) < 1e-2:
             break
-    return (shift - shift.mean()).exp().flatten()
+    return (shift - shift.mean()).exp().flatten().to(values.device)
 
 
 @torch.no_grad()

@@ -168,7 +168,10 @@ class SliceGANTraining:
             values = settled(self._latents(1, random, self.config.measured_side))
         weights = fraction_weights(values, self.fractions)
         indices = (values[0] * weights[:, None, None, None]).argmax(0)
-        return _selection(self.reference.score([indices.byte().cpu().numpy()]).to_dict())
+        return self._selection(self.reference.score([indices.byte().cpu().numpy()]).to_dict())
+
+    def _selection(self, ratios: Mapping[str, float]) -> float:
+        return selection(ratios, is_isotropic(self.orientations))
 
     # ------------------------------------------------------------------ one step
 
@@ -311,7 +314,7 @@ class SliceGANTraining:
         volume = self._generate(self.config.measured_side)
         indices = self._as_phases(volume.data)
         ratios = self.reference.score([indices]).to_dict()
-        return {**ratios, "selection": _selection(ratios)}
+        return {**ratios, "selection": self._selection(ratios)}
 
     def _settle(self, average: AveragedGenerator) -> SliceGenerator:
         """Return the averaged generator with its statistics and volume fractions set."""
@@ -379,10 +382,14 @@ class SliceGANTraining:
         self.critic_optimiser.load_state_dict(state["critic_optimiser"])
 
 
-def _selection(ratios: Mapping[str, float]) -> float:
-    """What the best model has least of: the mean fidelity, worsened by a lattice or a tilt."""
-    lattice, tilt = max(ratios["ripple"], 1.0), max(ratios["isotropy"], 1.0)
-    return float((ratios["mean"] ** 4 * lattice * tilt) ** (1 / 6))
+def selection(ratios: Mapping[str, float], isotropic: bool) -> float:
+    """What the best model has least of: the geometric mean of what can be told from the image.
+
+    Ratios below 1 are no better than 1. A preferred axis counts in isotropic materials only: in
+    others S2 and chords are compared along each axis anyway.
+    """
+    names = ["volume_fraction", "s2", "ssa", "chord", "ripple"] + ["isotropy"] * isotropic
+    return float(np.prod([max(ratios[name], 1.0) for name in names]) ** (1 / len(names)))
 
 
 def _neighbours(layers: Sequence[int]) -> Iterator[tuple[int, ...]]:
