@@ -313,7 +313,8 @@ def test_every_preset_trains(image, preset):
     preset_config = METHOD.config_class.from_preset(preset)
     changes = {
         "widths": "4 4 4 4", "latent_channels": 2, "real_patches": 4, "planes": 2, "volumes": 1,
-        "generator_volumes": 2, "minutes": 5, "steps": 1, "preview_seconds": 0, "device": "cpu", "measured_side": 64,
+        "generator_volumes": 2, "minutes": 5, "steps": 1, "preview_seconds": 0, "device": "cpu",
+        "measured_side": 64,
         "critic_widths": "4 4 4 4" if preset_config.loss == "wasserstein" else "4 4",
     }  # fmt: skip
     final = train([image], METHOD.config_class.from_preset(preset, **changes))
