@@ -103,6 +103,7 @@ def generate_in(driver: Driver) -> None:
     generate.generate_button.click()
     driver.wait(lambda: not generate.jobs.generation.running, 600)
     driver.shoot("side_by_side")
+    generate.real.value = viewer.layers["Battery electrode: volume"]
     viewer.dims.ndisplay = 3
     viewer.scene.camera.angles = (10, 35, 60)
     viewer.fit_to_view(layers=[viewer.layers["generated, seed 0"]])

@@ -57,6 +57,7 @@ class TrainWidget(Scrolled):
         self._lay_out()
         self._on_method()
         self.jobs.status_changed.connect(self._on_status)
+        self.jobs.progressed.connect(self._on_progress)
         self._on_status()
 
     # ------------------------------------------------------------------ making it
@@ -207,9 +208,13 @@ class TrainWidget(Scrolled):
         self.pause_button.setEnabled(status in (Status.TRAINING, Status.PAUSED))
         self.pause_button.setText("Continue" if status is Status.PAUSED else "Pause")
         self.cancel_button.setEnabled(status in (Status.TRAINING, Status.PAUSED))
-        self.save_button.setEnabled(self.jobs.training.model is not None)
+        self._on_progress()
         self.script_button.setEnabled(plan is not None)
         self.folded.content().setEnabled(not status.running)
+
+    @Slot()
+    def _on_progress(self) -> None:
+        self.save_button.setEnabled(self.jobs.training.model is not None)
 
     @Slot(bool)
     def _on_preview(self, shown: bool) -> None:

@@ -1,0 +1,407 @@
+"""What the Compare widget runs and says, without Qt: steps, the verdict, rows of the table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_microgen.errors import InputError
+from napari_microgen.metrics.report import Report, compare_steps
+from napari_microgen.metrics.scalars import DEFINITIONS, VOLUME_METRICS, Key
+from napari_microgen.metrics.sides import SideReport, measure_steps
+from napari_microgen.metrics.tables import describe
+from napari_microgen.phases import PhaseImage
+from napari_microgen.widgets.text import words
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
+
+    from napari.layers import Layer
+
+    from napari_microgen.metrics.fidelity import Fidelity
+    from napari_microgen.phases import Zero
+    from napari_microgen.widgets.tasks import Stopping
+
+    Result = Report | SideReport
+    Step = tuple[float, str]
+
+NAMES = {
+    "volume_fraction": "volume fraction",
+    "ssa": "surface area",
+    "ssa_faces": "surface area, faces",
+    "interphase_area": "interface, faces",
+    "tpb_density": "TPB density",
+    "tpb_fraction": "TPB share of edges",
+    "mean_chord": "mean chord",
+    "d_rel": "relative diffusivity",
+    "tortuosity_factor": "tortuosity factor",
+    "geodesic_tortuosity": "path tortuosity",
+    "constrictivity": "constrictivity",
+}
+"""What the table calls the scalars; their order is that of the rows."""
+
+GOOD, FAIR = 1.0, 2.0
+"""Differences, in standard deviations between pieces of the real image, that count as such."""
+
+TOLD_APART, FAR_APART = 1.5, 3.0
+"""Errors over noise from which two images can be told apart, or are nothing alike."""
+
+PATTERN = 2.0
+"""Ripple or isotropy, over the real image's, from which it is worth a sentence."""
+
+
+@dataclass(frozen=True)
+class ComparisonPlan:
+    """What to measure.
+
+    Attributes
+    ----------
+    real : Layer
+    generated : Layer or None
+        Left out, the real image is measured alone.
+    zero : {"phase", "unlabelled"}
+        What the label 0 means in both.
+    families : tuple of str
+        Families of metrics.
+    sections : tuple of int or None
+        Axes that a real section is normal to; None for all three.
+    """
+
+    real: Layer
+    generated: Layer | None
+    zero: Zero
+    families: tuple[str, ...]
+    sections: tuple[int, ...] | None = None
+
+    @property
+    def title(self) -> str:
+        """What napari says is running."""
+        if self.generated is None:
+            return f"Measuring {self.real.name}"
+        return f"Comparing {self.generated.name} with {self.real.name}"
+
+
+def comparison_steps(
+    plan: ComparisonPlan, stopping: Stopping
+) -> Generator[Step, None, Result | None]:
+    """Measure or compare; yields the share done and what was done, returns None if stopped.
+
+    Raises
+    ------
+    InputError
+        If the layers cannot be read or compared.
+    """
+    real, generated = read_pair(plan)
+    yield 0.0, "reading the layers"
+    steps: Generator[Step, None, Result]
+    if generated is None:
+        steps = measure_steps(real, plan.families)
+    else:
+        sections = plan.sections if real.ndim == 2 and generated.ndim == 3 else None
+        steps = compare_steps(real, generated, plan.families, sections=sections)
+    while not stopping():
+        try:
+            yield next(steps)
+        except StopIteration as end:
+            result: Result = end.value
+            return result
+    return None
+
+
+def read_pair(plan: ComparisonPlan) -> tuple[PhaseImage, PhaseImage | None]:
+    """Copy the layers into images.
+
+    Raises
+    ------
+    InputError
+        If a layer cannot be used, or both are the same.
+    """
+    if plan.real is plan.generated:
+        raise InputError(f"'{plan.real.name}' was chosen twice; choose two different layers.")
+    real = PhaseImage.from_layer(plan.real, zero=plan.zero)
+    if plan.generated is None:
+        return real, None
+    return real, PhaseImage.from_layer(plan.generated, zero=plan.zero)
+
+
+def real_side(result: Result) -> SideReport:
+    """Return what was measured on the whole real image."""
+    return result.real if isinstance(result, Report) else result
+
+
+# ---------------------------------------------------------------------- sentences
+
+
+def verdict(result: Result) -> str:
+    """Return in plain words what a result says."""
+    if isinstance(result, SideReport):
+        return _representative(result)
+    if result.fidelity is None:
+        return "The images are too small to say whether they can be told apart."
+    kind = "sections" if result.generated.ndim == 3 else "section"
+    its = "the image's own noise"
+    value = result.fidelity.mean
+    if value <= TOLD_APART:
+        text = f"In {kind}, the generated cannot be told from the real image"
+        text += f": they differ {value:.1f} times as much as parts of the real image do."
+    else:
+        worst = _worst(result.fidelity)
+        how = "clearly differs" if value > FAR_APART else "can be told"
+        text = f"In {kind}, the generated {how} from the real image: {value:.1f} times {its}"
+        text += f", most in {words(worst)} ({getattr(result.fidelity, worst):.1f} times)."
+    return " ".join([text, *_patterns(result.fidelity)])
+
+
+def _worst(fidelity: Fidelity) -> str:
+    names = ("volume_fraction", "s2", "ssa", "chord")
+    return max(names, key=lambda name: float(getattr(fidelity, name)))
+
+
+def _patterns(fidelity: Fidelity) -> list[str]:
+    """Return what the mean does not tell: lattices and directions."""
+    said = []
+    if fidelity.ripple > PATTERN:
+        said.append(f"A regular pattern runs through it (ripple {fidelity.ripple:.1f}).")
+    if fidelity.isotropy > PATTERN:
+        said.append(f"It is stretched along an axis (isotropy {fidelity.isotropy:.1f}).")
+    return said
+
+
+def _representative(side: SideReport) -> str:
+    noise = side.representativity
+    if noise.too_small:
+        return f"'{side.name}' holds too few features to say how well it represents its material."
+    errors = {
+        p.name: noise.standard_errors[k] / noise.volume_fractions[k]
+        for k, p in enumerate(side.phases)
+        if noise.volume_fractions[k] > 0
+    }
+    worst = max(errors, key=lambda name: errors[name])
+    return (
+        f"'{side.name}' gives every volume fraction to {errors[worst]:.1%} or better (one standard "
+        f"error; '{worst}' is the worst)."
+    )
+
+
+def fidelity_text(fidelity: Fidelity) -> str:
+    """Return every error over noise in one line."""
+    values = [(words(n), v) for n, v in fidelity.to_dict().items() if n != "mean"]
+    return "Error over noise: " + " · ".join(f"{name} {value:.2f}" for name, value in values)
+
+
+def what_sections_hide(result: Result) -> list[str]:
+    """Return what to add to the warnings where the real image is a section."""
+    if isinstance(result, SideReport) or result.real.ndim == 3 or result.generated.ndim == 2:
+        return []
+    if any("no real volume" in w for w in result.warnings):  # said already, of diffusion
+        return []
+    return [
+        "The real image is a section: how phases connect in the volume, and so how they conduct, "
+        "is not checked."
+    ]
+
+
+# ---------------------------------------------------------------------- the table
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of the table: what it shows, what it is sorted by, and what hovering says."""
+
+    text: str
+    key: Any
+    hint: str = ""
+    grade: str = ""
+
+
+COMPARED_COLUMNS = ("Phase", "Metric", "Axis", "Real", "Generated", "Error", "Noise")
+MEASURED_COLUMNS = ("Phase", "Metric", "Axis", "Value")
+COLUMN_HINTS = {
+    "Phase": "Name of the phase; two for their interface; none for the whole.",
+    "Metric": "What was measured, and its unit. Hover over a row for the convention.",
+    "Axis": "z: along z. ⊥z: in sections normal to z.",
+    "Real": "Mean over pieces of the real image.",
+    "Generated": "Mean over pieces of the generated volume.",
+    "Error": "Generated over real, minus 1.",
+    "Noise": "Difference over the standard deviation between pieces of the real image.",
+    "Value": "Of the whole image.",
+}
+
+
+def table_columns(result: Result) -> tuple[str, ...]:
+    """Return the header of a result's table."""
+    return COMPARED_COLUMNS if isinstance(result, Report) else MEASURED_COLUMNS
+
+
+def table_rows(result: Result) -> list[tuple[Cell, ...]]:
+    """Return the rows of a result's table, sorted by metric, phase and axis."""
+    if isinstance(result, Report):
+        return _compared_rows(result)
+    section = result.ndim == 2
+    keys = sorted(result.scalars, key=_order)
+    return [
+        (
+            *_name_cells(result, k, section, normal=False),
+            _number(result, k, [result.scalars[k]], "what was measured"),
+        )
+        for k in keys
+    ]
+
+
+def _compared_rows(report: Report) -> list[tuple[Cell, ...]]:
+    section = len(report.part_shape) == 2
+    rows = []
+    for row in sorted(report.rows, key=lambda r: _order(r.key)):
+        normal = section and row.key.metric not in ("mean_chord", *VOLUME_METRICS)
+        missing = "there is no real volume to measure it in" if section else "it is undefined"
+        rows.append((
+            *_name_cells(report.real, row.key, section, normal),
+            _number(report.real, row.key, row.real, missing),
+            _number(report.generated, row.key, row.generated, "it is undefined"),
+            _error(row.relative_error),
+            _noise(row.deviation),
+        ))  # fmt: skip
+    return rows
+
+
+def _order(key: Key) -> tuple[int, tuple[int, ...], int]:
+    return list(NAMES).index(key.metric), key.phases, -1 if key.axis is None else key.axis
+
+
+def _name_cells(side: SideReport, key: Key, section: bool, normal: bool) -> tuple[Cell, Cell, Cell]:
+    about = describe(key, side.phases, side.unit, section=section)
+    phase = "–".join(side.phases[k].name for k in key.phases)
+    unit = about["unit"].replace("^2", "²")
+    metric = NAMES[key.metric] + (f" ({unit})" if unit else "")
+    letters = "zyx"[-side.ndim :] if not section or side.ndim == 3 else "zyx"
+    axis = "" if key.axis is None else letters[key.axis]
+    hint = f"{metric}: {about['convention']}"
+    place = ""
+    if axis:
+        place = f"in sections normal to {axis}" if normal else f"along {axis}"
+    order = _order(key)
+    return (
+        Cell(phase, order[1], phase),
+        Cell(metric, order[0], hint),
+        Cell(("⊥" if normal else "") + axis, order[2], place),
+    )
+
+
+def _number(side: SideReport, key: Key, values: Sequence[float], missing: str) -> Cell:
+    """Return the mean of some values, or why there is none."""
+    absent = [side.phases[k].name for k in key.phases
+              if side.scalars[Key("volume_fraction", (k,))] == 0]  # fmt: skip
+    if absent:
+        return Cell("absent", -np.inf, f"'{side.name}' holds no {' and no '.join(absent)}")
+    if not len(values) or np.isnan(values).any():
+        return Cell("–", -np.inf, missing)
+    mean = float(np.mean(values))
+    if np.isinf(mean):
+        return Cell("∞", mean, _endless(key, values))
+    hint = f"{mean:.6g}"
+    if len(values) > 1:
+        hint += f", standard deviation {np.std(values):.3g} between {len(values)} pieces"
+    if key.metric == "d_rel" and mean == 0:
+        hint = "0: no path leads from face to face"
+    return Cell(number_text(mean), mean, hint)
+
+
+def _endless(key: Key, values: Sequence[float]) -> str:
+    if key.metric == "mean_chord":
+        return "no line along this axis leaves the phase"
+    if len(values) == 1:
+        return "no path leads from face to face"
+    return f"in {np.isinf(values).sum()} of {len(values)} pieces no path leads from face to face"
+
+
+def _error(relative: float) -> Cell:
+    if np.isnan(relative):
+        return Cell("–", np.inf, "one side has no finite value to compare with")
+    return Cell(f"{100 * relative:+.1f} %", abs(relative), "sorted by size")
+
+
+def _noise(deviation: float) -> Cell:
+    if not np.isfinite(deviation):
+        return Cell("–", np.inf, "the real image shows no spread to compare with")
+    name = grade(deviation)
+    return Cell(f"{deviation:.1f} {name}", deviation, COLUMN_HINTS["Noise"], name)
+
+
+def grade(deviation: float) -> str:
+    """Return how a difference compares with the spread of the real image's pieces."""
+    return "good" if deviation <= GOOD else "fair" if deviation <= FAIR else "poor"
+
+
+def legend(report: Report) -> str:
+    """Return what the grades mean."""
+    pieces = " × ".join(str(n) for n in report.part_shape)
+    return (
+        f"Noise: the difference, in standard deviations between pieces ({pieces}) of the real "
+        f"image. Good up to {GOOD:g}, fair up to {FAIR:g}, else poor."
+    )
+
+
+def number_text(value: float) -> str:
+    """Return a number in four significant digits or fewer."""
+    if value == 0 or 1e-3 <= abs(value) < 1e5:
+        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+    return f"{value:.2e}".replace("e-0", "e-").replace("e+0", "e")
+
+
+def as_text(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
+    """Return a table as lines of tab-separated fields under its header, for a spreadsheet."""
+    lines = [columns, *([cell.text for cell in row] for row in rows)]
+    return "\n".join("\t".join(line) for line in lines)
+
+
+# ---------------------------------------------------------------------- per phase
+
+
+def phase_columns(side: SideReport) -> dict[str, list[float]]:
+    """Return every number that belongs to one phase as columns, an entry per phase."""
+    columns: dict[str, list[float]] = {}
+    for metric, definition in DEFINITIONS.items():
+        unit = definition.unit.format(unit=side.unit)
+        for axis in (None, *range(side.ndim)):
+            keys = [Key(metric, (k,), axis) for k in range(len(side.phases))]
+            if any(key in side.scalars for key in keys):
+                name = COLUMN_NAMES.get(metric, metric.replace("_", " "))
+                name += f" along {'zyx'[-side.ndim :][axis]}" if axis is not None else ""
+                values = [_if_present(side, key) for key in keys]
+                columns[name + (f" ({unit})" if unit else "")] = values
+    return columns
+
+
+COLUMN_NAMES = {
+    "ssa": "specific surface area",
+    "ssa_faces": "specific surface area by faces",
+    "d_rel": "relative diffusivity",
+}
+"""Metrics whose columns are not called as their field is."""
+
+
+def _if_present(side: SideReport, key: Key) -> float:
+    """Return a number; NaN where its phase is absent, but for the volume fraction itself."""
+    absent = side.scalars[Key("volume_fraction", key.phases)] == 0
+    if absent and key.metric != "volume_fraction":
+        return float("nan")
+    return float(side.scalars.get(key, np.nan))
+
+
+def representativity_rows(side: SideReport) -> list[tuple[str, str, str, str]]:
+    """Return phase, volume fraction, its standard error and the side that 1 % needs."""
+    noise = side.representativity
+    voxel = float(np.prod(side.voxel_size) ** (1 / side.ndim))
+    rows = []
+    for k, phase in enumerate(side.phases):
+        if noise.volume_fractions[k] == 0:
+            rows.append((phase.name, "absent", "", ""))
+            continue
+        needed = noise.sides[k] / voxel
+        rows.append((
+            phase.name, f"{noise.volume_fractions[k]:.4f}", f"± {noise.standard_errors[k]:.4f}",
+            f"{needed:,.0f}" if needed >= 1 else "1",
+        ))  # fmt: skip
+    return rows

@@ -1,0 +1,165 @@
+"""Layers that show where a number comes from: flux, triple-phase boundary, what percolates."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_microgen.errors import InputError
+from napari_microgen.io.layers import phase_colormap
+from napari_microgen.metrics.surfaces import triple_phase_points
+from napari_microgen.metrics.transport import percolating_cluster, transport
+from napari_microgen.phases import Phase, PhaseImage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from napari.layers import Layer
+    from napari.types import LayerDataTuple
+
+    from napari_microgen.phases import Zero
+    from napari_microgen.widgets.tasks import Stopping
+
+MAX_POINTS = 200_000
+"""Points that are shown of a triple-phase boundary; of more, a random share."""
+
+PERCOLATES = (Phase(1, "percolating", "#56b4e9"), Phase(2, "not percolating", "#d55e00"))
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A layer to make.
+
+    Attributes
+    ----------
+    what : str
+        One of `MAKERS`.
+    layer : Layer
+        What to make it of.
+    zero : {"phase", "unlabelled"}
+        What the label 0 means there.
+    phase : int
+        Label of the phase.
+    axis : int
+        Direction, 0 for z.
+    """
+
+    what: str
+    layer: Layer
+    zero: Zero
+    phase: int = 0
+    axis: int = 0
+
+
+@dataclass(frozen=True)
+class Made:
+    """A layer for the viewer, and a sentence about it."""
+
+    layer: LayerDataTuple
+    message: str
+
+
+def extra_steps(
+    wanted: Wanted, stopping: Stopping
+) -> Generator[tuple[float, str], None, Made | None]:
+    """Make a layer; returns None if it was stopped.
+
+    Raises
+    ------
+    InputError
+        If the image is a section, lacks the phase, or there is nothing to show.
+    """
+    yield 0.0, f"computing {wanted.what} of {wanted.layer.name}"
+    image = PhaseImage.from_layer(wanted.layer, zero=wanted.zero).as_labels()
+    made = MAKERS[wanted.what](image, wanted)
+    yield 1.0, "done"
+    return None if stopping() else made
+
+
+def _flux(image: PhaseImage, wanted: Wanted) -> Made:
+    index, title = _direction(image, wanted)
+    sizes = image.voxel_size
+    flow = transport(image.data, index, wanted.axis, voxel_size=sizes, tolerance=1e-3, flux=True)
+    if flow.flux is None or not flow.percolating:
+        raise _no_path(image, title)
+    top = float(np.quantile(flow.flux[flow.flux > 0], 0.99))
+    keywords = {
+        "name": f"{image.name}: flux, {title}", "colormap": "inferno",
+        "contrast_limits": (0.0, top), **_place(wanted.layer, image),
+    }  # fmt: skip
+    message = f"D_rel of {title} is {flow.d_rel:.4g}; flux is relative to free diffusion."
+    return Made((flow.flux, keywords, "image"), message)
+
+
+def _clusters(image: PhaseImage, wanted: Wanted) -> Made:
+    index, title = _direction(image, wanted)
+    mask = image.data == index
+    through = percolating_cluster(mask, wanted.axis)
+    labels = np.where(through, 1, np.where(mask, 2, 0)).astype(np.uint8)
+    share = float(through.sum() / mask.sum())
+    keywords = {
+        "name": f"{image.name}: percolation, {title}", "colormap": phase_colormap(PERCOLATES),
+        "features": {"index": [p.value for p in PERCOLATES], "name": [p.name for p in PERCOLATES],
+                     "share of the phase": [share, 1 - share]},
+        **_place(wanted.layer, image),
+    }  # fmt: skip
+    message = f"{share:.1%} of the phase joins both faces ({title})."
+    return Made((labels, keywords, "labels"), message)
+
+
+def _boundary(image: PhaseImage, wanted: Wanted) -> Made:
+    points = triple_phase_points(image.data)
+    found = len(points)
+    if not found:
+        raise InputError(f"Nowhere in '{image.name}' do three phases meet.")
+    if found > MAX_POINTS:
+        points = np.random.default_rng(0).choice(points, MAX_POINTS, replace=False)
+    keywords = {
+        "name": f"{image.name}: triple-phase boundary", "size": 1.0, "face_color": "#ff3d7f",
+        "border_width": 0, **_place(wanted.layer, image),
+    }  # fmt: skip
+    message = f"{found:,} voxel {'edges' if image.ndim == 3 else 'corners'} touch three phases"
+    message += f"; {MAX_POINTS:,} of them are shown." if found > MAX_POINTS else "."
+    return Made((points, keywords, "points"), message)
+
+
+MAKERS: dict[str, Callable[[PhaseImage, Wanted], Made]] = {
+    "flux map": _flux,
+    "percolating clusters": _clusters,
+    "triple-phase boundary": _boundary,
+}
+"""What can be made."""
+
+DIRECTED = ("flux map", "percolating clusters")
+"""What asks for a phase and an axis."""
+
+
+def _direction(image: PhaseImage, wanted: Wanted) -> tuple[int, str]:
+    """Return the phase's index and a title; refuse sections and absent phases."""
+    if image.ndim == 2:
+        raise InputError(
+            f"'{image.name}' is a section, which does not show how a phase is connected in the "
+            "volume; choose a volume."
+        )
+    index = next((i for i, p in enumerate(image.phases) if p.value == wanted.phase), None)
+    if index is None:
+        raise InputError(f"The phase with the label {wanted.phase} is absent in '{image.name}'.")
+    return index, f"{image.phases[index].name} along {'zyx'[wanted.axis]}"
+
+
+def _no_path(image: PhaseImage, title: str) -> InputError:
+    return InputError(
+        f"No path leads from face to face through {title} in '{image.name}': it does not "
+        "percolate, so there is no flux to show."
+    )
+
+
+def _place(layer: Layer, image: PhaseImage) -> dict[str, Any]:
+    """Return keywords that put a layer where another one is."""
+    n = image.ndim
+    return {
+        "scale": layer.scale[-n:], "translate": layer.translate[-n:],
+        "units": layer.units[-n:], "axis_labels": layer.axis_labels[-n:],
+    }  # fmt: skip
