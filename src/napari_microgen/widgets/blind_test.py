@@ -12,13 +12,16 @@ import numpy as np
 from napari_microgen.errors import InputError
 from napari_microgen.metrics.pairing import same_classes, same_phases, same_voxel_size
 from napari_microgen.phases import UNLABELLED
+from napari_microgen.widgets.comparison import read_pair
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Generator, Sequence
 
     from numpy.typing import NDArray
 
     from napari_microgen.phases import Phase, PhaseImage
+    from napari_microgen.widgets.comparison import ComparisonPlan
+    from napari_microgen.widgets.tasks import Stopping
 
 SIDES = (256, 192, 128, 96, 64, 48, 32)
 """Sides of crops in pixels; the largest of which there are enough is taken."""
@@ -97,6 +100,23 @@ class BlindTest:
         """Return how many answers were right."""
         pairs = zip(self.answers, self._truth, strict=False)
         return Score(sum(a == t for a, t in pairs), self.asked)
+
+
+def blind_steps(
+    plan: ComparisonPlan, count: int, seed: int, stopping: Stopping
+) -> Generator[tuple[float, str], None, BlindTest | None]:
+    """Read the layers and make a test of them; returns None if it was stopped.
+
+    Raises
+    ------
+    InputError
+        If there is no generated layer, or as `BlindTest`.
+    """
+    real, generated = read_pair(plan)
+    if generated is None:
+        raise InputError("Choose a generated layer too; a blind test tells two images apart.")
+    yield 0.5, "choosing crops"
+    return None if stopping() else BlindTest(real, generated, count, seed)
 
 
 @dataclass(frozen=True)

@@ -239,11 +239,11 @@ def table_rows(result: Result) -> list[tuple[Cell, ...]]:
     """Return the rows of a result's table, sorted by metric, phase and axis."""
     if isinstance(result, Report):
         return _compared_rows(result)
-    section = result.ndim == 2
     keys = sorted(result.scalars, key=_order)
+    letters = "zyx"[-result.ndim :]
     return [
         (
-            *_name_cells(result, k, section, normal=False),
+            *_name_cells(result, k, letters),
             _number(result, k, [result.scalars[k]], "what was measured"),
         )
         for k in keys
@@ -257,7 +257,7 @@ def _compared_rows(report: Report) -> list[tuple[Cell, ...]]:
         normal = section and row.key.metric not in ("mean_chord", *VOLUME_METRICS)
         missing = "there is no real volume to measure it in" if section else "it is undefined"
         rows.append((
-            *_name_cells(report.real, row.key, section, normal),
+            *_name_cells(report.real, row.key, "zyx", normal),
             _number(report.real, row.key, row.real, missing),
             _number(report.generated, row.key, row.generated, "it is undefined"),
             _error(row.relative_error),
@@ -270,12 +270,13 @@ def _order(key: Key) -> tuple[int, tuple[int, ...], int]:
     return list(NAMES).index(key.metric), key.phases, -1 if key.axis is None else key.axis
 
 
-def _name_cells(side: SideReport, key: Key, section: bool, normal: bool) -> tuple[Cell, Cell, Cell]:
-    about = describe(key, side.phases, side.unit, section=section)
+def _name_cells(
+    side: SideReport, key: Key, letters: str, normal: bool = False
+) -> tuple[Cell, Cell, Cell]:
+    about = describe(key, side.phases, side.unit, section=side.ndim == 2)
     phase = "–".join(side.phases[k].name for k in key.phases)
     unit = about["unit"].replace("^2", "²")
     metric = NAMES[key.metric] + (f" ({unit})" if unit else "")
-    letters = "zyx"[-side.ndim :] if not section or side.ndim == 3 else "zyx"
     axis = "" if key.axis is None else letters[key.axis]
     hint = f"{metric}: {about['convention']}"
     place = ""

@@ -8,7 +8,6 @@ import numpy as np
 from napari.layers import Image, Labels
 
 from napari_microgen.errors import InputError
-from napari_microgen.phases import different_values, smallest_integers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,40 +22,51 @@ GAP = 8
 """Pixels between slices."""
 
 
-def slice_gallery(volume: NDArray[Any], fill: Any, count: int = SLICES, gap: int = GAP) -> Any:
-    """Lay out evenly spread slices of a volume: a row per axis, z first.
+def slices(volume: Any, count: int = SLICES) -> list[list[NDArray[Any]]]:
+    """Return evenly spread slices of a volume normal to z, to y and to x.
 
     Parameters
     ----------
-    volume : ndarray
-        Shape ``(z, y, x)``, or ``(z, y, x, 3)`` with colours.
-    fill : scalar
-        Value between the slices.
+    volume : array
+        Shape ``(z, y, x)``, or ``(z, y, x, 3)`` with colours; of a lazy one only the slices are
+        computed.
     count : int
         Slices along each axis; fewer if the volume has no more.
+    """
+    return [
+        [np.asarray(np.take(volume, i, axis=axis)) for i in places(volume.shape[axis], count)]
+        for axis in range(3)
+    ]
+
+
+def lay_out(rows: Sequence[Sequence[NDArray[Any]]], fill: Any, gap: int = GAP) -> NDArray[Any]:
+    """Lay out pictures in rows.
+
+    Parameters
+    ----------
+    rows : sequence of sequence of ndarray
+        All in a row have the same shape ``(height, width)`` or ``(height, width, 3)``.
+    fill : scalar
+        Value between and beside the pictures.
     gap : int
-        Pixels between slices.
+        Pixels between them.
 
     Returns
     -------
     ndarray
-        The picture, in a dtype that holds `fill` too.
+        In a dtype that holds `fill` too.
     """
-    rows = [
-        [np.take(volume, i, axis=axis) for i in places(volume.shape[axis], count)]
-        for axis in range(3)
-    ]
-    height = sum(row[0].shape[0] for row in rows) + 2 * gap
-    width = max(len(row) * (row[0].shape[1] + gap) - gap for row in rows)
-    dtype = np.result_type(volume.dtype, np.min_scalar_type(fill))
-    picture = np.full((height, width, *volume.shape[3:]), fill, dtype)
+    first = rows[0][0]
+    height = sum(row[0].shape[0] + gap for row in rows) - gap
+    width = max(len(row) * (row[0].shape[1] + gap) for row in rows) - gap
+    dtype = np.result_type(first.dtype, np.min_scalar_type(fill))
+    picture = np.full((height, width, *first.shape[2:]), fill, dtype)
     top = 0
     for row in rows:
-        left = 0
-        for piece in row:
+        for i, piece in enumerate(row):
             h, w = piece.shape[:2]
+            left = i * (w + gap)
             picture[top : top + h, left : left + w] = piece
-            left += w + gap
         top += row[0].shape[0] + gap
     return picture
 
@@ -88,16 +98,19 @@ def gallery_layer(generated: Layer, real: Layer) -> Layer:
             f"The voxels of '{generated.name}' are no cubes, so its slices along z, y and x have "
             "no common scale; resample it first."
         )
-    fill = _unused(data) if isinstance(generated, Labels) else _darkest(data)
+    rows = slices(data)
+    values = [piece for row in rows for piece in row]
     keywords: dict[str, Any] = {
         "name": f"{generated.name} slices", "scale": sizes[1:],
         "units": generated.units[-2:], "axis_labels": generated.axis_labels[-2:],
         "translate": beside(real, sizes[-1]),
     }  # fmt: skip
-    picture = slice_gallery(data, fill)
     if isinstance(generated, Labels):
-        return Labels(picture, features=generated.features, **keywords)
-    return Image(picture, rgb=generated.rgb, **keywords)
+        # A label that no phase has, which phase colours leave transparent.
+        fill = max(int(piece.max()) for piece in values) + 1
+        return Labels(lay_out(rows, fill), features=generated.features, **keywords)
+    darkest = min(piece.min() for piece in values)
+    return Image(lay_out(rows, darkest), rgb=generated.rgb, **keywords)
 
 
 def beside(real: Layer, pixel: float) -> Sequence[float]:
@@ -106,23 +119,12 @@ def beside(real: Layer, pixel: float) -> Sequence[float]:
     return (low[0] + pixel / 2, high[1] + (GAP + 0.5) * pixel)
 
 
-def _volume(layer: Layer) -> tuple[NDArray[Any], NDArray[np.float64]]:
+def _volume(layer: Layer) -> tuple[Any, NDArray[np.float64]]:
     """Return the values of a volume without leading axes of length 1, and its voxel size."""
-    data = np.asarray(layer.data[0] if layer.multiscale else layer.data)
+    data = layer.data[0] if layer.multiscale else layer.data
     axes = layer.ndim
     while axes > 3 and data.shape[0] == 1:
         data, axes = data[0], axes - 1
     if axes != 3 or 1 in data.shape[:3]:
         raise InputError(f"'{layer.name}' is no volume; only volumes have slices to lay out.")
     return data, np.abs(np.asarray(layer.scale, float))[-3:]
-
-
-def _unused(labels: NDArray[Any]) -> int:
-    """Return the smallest label above all that occur, which phase colours leave transparent."""
-    value = int(different_values(labels)[-1]) + 1
-    smallest_integers(0, value)  # a label at the limit of its type would have nothing above it
-    return value
-
-
-def _darkest(values: NDArray[Any]) -> Any:
-    return values.min()

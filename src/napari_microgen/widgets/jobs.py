@@ -83,6 +83,11 @@ class Jobs(QObject):
         self._closed = False
         self._watch_window(viewer)
 
+    @property
+    def closed(self) -> bool:
+        """Whether the window was closed."""
+        return self._closed
+
     # ------------------------------------------------------------------ training
 
     def start_training(self, plan: TrainingPlan, layer: Layer, resume: bool = False) -> None:

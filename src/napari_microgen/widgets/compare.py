@@ -1,0 +1,441 @@
+"""The Compare widget: a real image measured alone, or a generated one against it."""
+
+from __future__ import annotations
+
+import secrets
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from magicgui.widgets import ComboBox, SpinBox
+from napari.layers import Labels
+from qtpy.QtCore import Qt, Slot
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QFileDialog,
+    QLabel,
+    QProgressBar,
+    QTabWidget,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_microgen.errors import InputError
+from napari_microgen.io.layers import METADATA_KEY
+from napari_microgen.methods.base import Input
+from napari_microgen.metrics.report import Report
+from napari_microgen.metrics.scalars import CHEAP, FAMILIES
+from napari_microgen.widgets.blind_pane import BlindPane
+from napari_microgen.widgets.blind_test import blind_steps
+from napari_microgen.widgets.comparison import (
+    ComparisonPlan,
+    fidelity_text,
+    legend,
+    real_side,
+    representativity_rows,
+    table_columns,
+    table_rows,
+    verdict,
+    what_sections_hide,
+)
+from napari_microgen.widgets.comparisons import comparisons_of
+from napari_microgen.widgets.extra_layers import DIRECTED, MAKERS, Wanted
+from napari_microgen.widgets.form import Folded, add_row, two_columns
+from napari_microgen.widgets.gallery import gallery_layer
+from napari_microgen.widgets.inputs import LayerInputs
+from napari_microgen.widgets.jobs import jobs_of, unwrapped
+from napari_microgen.widgets.layout import Scrolled, button, row
+from napari_microgen.widgets.looks import look_like
+from napari_microgen.widgets.result_plots import ResultPlots
+from napari_microgen.widgets.results_table import ResultsTable
+from napari_microgen.widgets.saving import formats
+from napari_microgen.widgets.status import StatusLine
+from napari_microgen.widgets.tables import SmallTable
+
+if TYPE_CHECKING:
+    from napari.layers import Layer
+    from napari.viewer import Viewer
+
+    from napari_microgen.widgets.comparison import Result
+
+INPUTS = (
+    Input("real", "Real image", "The micrograph or volume to judge by.",
+          kinds=("labels", "grey", "colour")),
+    Input("generated", "Generated", "What to judge; without it the real image is measured alone.",
+          kinds=("labels", "grey", "colour"), optional=True),
+)  # fmt: skip
+
+FAMILY_NAMES = {
+    "surfaces": ("Surfaces and interfaces", ""),
+    "tpb": ("Triple-phase boundary", ""),
+    "chords": ("Chord lengths", ""),
+    "s2": ("Two-point correlation", ""),
+    "transport": ("Diffusion", "1 s per phase and axis"),
+    "geodesic": ("Shortest paths", "1 s per phase and axis"),
+    "constrictivity": ("Bottlenecks", "8 s per phase"),
+}
+"""What families are called, and how long the slow ones take at 128^3 voxels."""
+
+SLOW_HINT = (
+    "at 128³ voxels, 64 times as long at 512³; the pieces of a real volume take as long again."
+)
+
+NORMALS: dict[str, tuple[int, ...] | None] = {
+    "any axis (isotropic)": None, "z": (0,), "y": (1,), "x": (2,)
+}  # fmt: skip
+
+
+class CompareWidget(Scrolled):
+    """Chooses layers and metrics, and shows how the generated image compares with the real one."""
+
+    def __init__(self, napari_viewer: Viewer) -> None:
+        super().__init__()
+        self._viewer = unwrapped(napari_viewer)
+        self.comparisons = comparisons_of(napari_viewer)
+        self._side_by_side = jobs_of(napari_viewer).side_by_side
+        self._make_choices()
+        self._make_results()
+        self._lay_out()
+        self._connect()
+        self._on_inputs()
+        self._on_work()
+        self._on_result()
+
+    # ------------------------------------------------------------------ making it
+
+    def _make_choices(self) -> None:
+        self._rows = rows = two_columns()
+        # Before the pickers, which forget their choices when they are moved to another parent.
+        self.folded = Folded("Images and metrics", rows)
+        self.folded.expand(animate=False)
+        self.inputs = LayerInputs(rows, self._viewer, INPUTS)
+        self.normal = ComboBox(choices=tuple(NORMALS), name="normal")
+        hint = "Which sections of the generated volume the real section is compared with."
+        add_row(rows, "Section normal to", self.normal.native, hint)
+        self.families = {name: self._family_box(name) for name in FAMILIES}
+        for box in self.families.values():
+            rows.addRow(box)
+        self._guess_layers()
+
+    @staticmethod
+    def _family_box(name: str) -> QCheckBox:
+        title, cost = FAMILY_NAMES[name]
+        box = QCheckBox(f"{title} (slow: {cost})" if cost else title)
+        box.setChecked(name in CHEAP)
+        if cost:
+            box.setToolTip(f"{cost} {SLOW_HINT}")
+        return box
+
+    def _make_results(self) -> None:
+        self.start_button = button("Compare", self.start, "Measure what is chosen.")
+        self.cancel_button = button(
+            "Cancel", self.comparisons.cancel, "Stop after the present step."
+        )
+        self.bar = QProgressBar()
+        self.state_line = StatusLine()
+        self.verdict = QLabel()
+        self.verdict.setStyleSheet("font-weight: bold;")
+        self.fidelity = QLabel()
+        for label in (self.verdict, self.fidelity):
+            label.setWordWrap(True)
+            label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.warnings = StatusLine()
+        self.side_button = button(
+            "Side by side", self.show_side_by_side, "Real and generated, one camera, same colours."
+        )
+        self.side_button.setCheckable(True)
+        self.gallery_button = button(
+            "Slices", self.show_gallery,
+            "Lay slices along z, y and x beside the real image, at its scale.",
+        )  # fmt: skip
+        self.tabs = QTabWidget()
+        self.tabs.addTab(self._numbers_tab(), "Numbers")
+        self.plots = ResultPlots(self._viewer)
+        self.tabs.addTab(self.plots, "Curves")
+        self.tabs.addTab(self._size_tab(), "Image size")
+        self.tabs.addTab(self._layers_tab(), "Layers")
+        self.tabs.addTab(self._blind_tab(), "Blind test")
+
+    def _numbers_tab(self) -> QWidget:
+        self.table = ResultsTable()
+        self.legend = QLabel()
+        self.legend.setWordWrap(True)
+        self.copy_button = button("Copy", self.table.copy, "Copy the rows for a spreadsheet.")
+        self.save_button = button(
+            "Save…", self._ask_save, "Save a table, everything as JSON, or a one-page figure."
+        )
+        return _column(self.table, self.legend, row(self.copy_button, self.save_button))
+
+    def _size_tab(self) -> QWidget:
+        self.size_table = SmallTable(("Phase", "Fraction", "Standard error", "Side for 1 %"))
+        about = QLabel(
+            "How far the volume fractions of images of this size scatter about that of the "
+            "material, and the side, in voxels, of an image that gives them to 1 %."
+        )
+        about.setWordWrap(True)
+        return _column(about, self.size_table)
+
+    def _layers_tab(self) -> QWidget:
+        self.extra_what = ComboBox(choices=tuple(MAKERS), name="what")
+        self.extra_of = ComboBox(choices=("generated", "real"), name="of")
+        self.extra_phase = ComboBox(choices=[], name="phase")
+        self.extra_axis = ComboBox(choices=[(a, i) for i, a in enumerate("zyx")], name="axis")
+        self._extra_rows = rows = two_columns()
+        add_row(rows, "Show", self.extra_what.native, "What to add as a layer.")
+        add_row(rows, "Of", self.extra_of.native, "Which of the two images.")
+        add_row(rows, "Phase", self.extra_phase.native, "Which phase.")
+        add_row(rows, "Along", self.extra_axis.native, "From which face to which.")
+        self.extra_button = button("Add layer", self.add_layer, "Compute it and add the layer.")
+        return _column(rows, row(self.extra_button))
+
+    def _blind_tab(self) -> QWidget:
+        self.questions = SpinBox(value=20, min=5, max=200, name="questions")
+        self.blind_button = button("Start", self.start_blind_test, "Cut crops and begin.")
+        self.blind = BlindPane()
+        rows = two_columns()
+        hint = "A coin's toss decides for each whether it shows a real or a generated crop."
+        add_row(rows, "Questions", self.questions.native, hint)
+        about = QLabel("Can you tell real from generated? The score comes at the end.")
+        about.setWordWrap(True)
+        return _column(about, rows, row(self.blind_button), self.blind)
+
+    def _lay_out(self) -> None:
+        self.column.addWidget(self.folded)
+        self.column.addLayout(row(self.start_button, self.cancel_button))
+        self.column.addWidget(self.bar)
+        self.column.addWidget(self.state_line)
+        self.column.addLayout(row(self.side_button, self.gallery_button))
+        for part in (self.verdict, self.fidelity, self.warnings, self.tabs):
+            self.column.addWidget(part)
+        self.column.addStretch()
+
+    def _connect(self) -> None:
+        self.inputs.changed.connect(self._on_inputs)
+        self.extra_what.changed.connect(self._on_extra)
+        self.comparisons.work_changed.connect(self._on_work)
+        self.comparisons.result_changed.connect(self._on_result)
+        self.comparisons.test_ready.connect(self._on_test)
+        self._on_extra()
+        if self.comparisons.test is not None:
+            self.blind.begin(self.comparisons.test)
+
+    # ------------------------------------------------------------------ choosing
+
+    @property
+    def real(self) -> Layer | None:
+        """The chosen real layer."""
+        return self.inputs.layers[0]
+
+    @property
+    def generated(self) -> Layer | None:
+        """The chosen generated layer."""
+        return self.inputs.layers[1]
+
+    @property
+    def plan(self) -> ComparisonPlan | None:
+        """What is chosen; None without a real layer."""
+        if self.real is None:
+            return None
+        families = tuple(name for name, box in self.families.items() if box.isChecked())
+        return ComparisonPlan(
+            self.real, self.generated, self.inputs.zero_meaning, families,
+            NORMALS[self.normal.value],
+        )  # fmt: skip
+
+    def reset_choices(self, _event: Any = None) -> None:
+        """Offer the layers that are there now; napari calls this when layers change."""
+        first = self.real is None
+        self.inputs.reset_choices()
+        if first:
+            self._guess_layers()
+
+    def _guess_layers(self) -> None:
+        """Choose the youngest generated layer, and a real one that is not generated."""
+        real, generated = self.inputs.pickers
+        labels = [x for x in self._viewer.layers if isinstance(x, Labels)]
+        made = [x for x in labels if is_generated(x) and x in generated.choices]
+        others = [x for x in labels if x not in made and x in real.choices]
+        active = self._viewer.layers.selection.active
+        if others:
+            real.value = active if active in others else others[-1]
+        if made:
+            generated.value = made[-1]
+
+    @Slot()
+    def _on_inputs(self) -> None:
+        real, generated = self.real, self.generated
+        sections = real is not None and generated is not None
+        sections = sections and _flat(real) and not _flat(generated)
+        self._rows.setRowVisible(self.normal.native, sections)
+        self.start_button.setText("Measure" if generated is None else "Compare")
+        self._enable()
+
+    def _enable(self) -> None:
+        running = self.comparisons.work.running
+        result = self.comparisons.result
+        both = self.real is not None and self.generated is not None
+        self.start_button.setEnabled(self.real is not None and not running)
+        self.cancel_button.setEnabled(running)
+        self.side_button.setEnabled(both or self.side_button.isChecked())
+        self.gallery_button.setEnabled(both)
+        self.blind_button.setEnabled(both and not running)
+        self.extra_button.setEnabled(self.real is not None and not running)
+        self.copy_button.setEnabled(result is not None)
+        self.save_button.setEnabled(result is not None and not running)
+
+    # ------------------------------------------------------------------ measuring
+
+    @Slot()
+    def start(self) -> None:
+        """Measure the real image, or compare the generated one with it, in a thread."""
+        if self.plan is not None:
+            self.comparisons.compare(self.plan)
+
+    @Slot()
+    def _on_work(self) -> None:
+        work = self.comparisons.work
+        self.bar.setVisible(work.running)
+        self.bar.setValue(round(100 * work.fraction))
+        if work.failed:
+            self.state_line.fail(work.message)
+        else:
+            self.state_line.tell(work.message)
+        self._enable()
+
+    @Slot()
+    def _on_result(self) -> None:
+        result = self.comparisons.result
+        for part in (self.verdict, self.fidelity, self.warnings):
+            part.setVisible(result is not None)
+        if result is None:
+            return
+        self.folded.collapse(animate=False)
+        self.verdict.setText(verdict(result))
+        self._tell_fidelity(result)
+        self.warnings.warn([*what_sections_hide(result), *result.warnings])
+        self.table.show_rows(table_columns(result), table_rows(result))
+        self.legend.setText(legend(result) if isinstance(result, Report) else "")
+        self.legend.setVisible(isinstance(result, Report))
+        self.plots.show_result(result)
+        self.size_table.show_rows(representativity_rows(real_side(result)))
+        self._offer_phases(result)
+        self._enable()
+
+    def _tell_fidelity(self, result: Result) -> None:
+        fidelity = result.fidelity if isinstance(result, Report) else None
+        self.fidelity.setText(fidelity_text(fidelity) if fidelity else "")
+        self.fidelity.setVisible(fidelity is not None)
+
+    # ------------------------------------------------------------------ taking it along
+
+    @Slot()
+    def _ask_save(self) -> None:
+        result = self.comparisons.result
+        if result is None:
+            return
+        path, _ = QFileDialog.getSaveFileName(
+            self, "Save result", "comparison.csv", formats(result)
+        )
+        if path:
+            self.comparisons.save(path)
+
+    # ------------------------------------------------------------------ looking at both
+
+    @Slot()
+    def show_side_by_side(self) -> None:
+        """Put real and generated side by side, or everything back."""
+        if not self.side_button.isChecked() or self.real is None or self.generated is None:
+            self._side_by_side.restore()
+            return
+        look_like(self.generated, self.real)
+        self._side_by_side.show(self.real, self.generated)
+
+    @Slot()
+    def show_gallery(self) -> None:
+        """Lay slices of the generated volume beside the real image."""
+        real, generated = self.real, self.generated
+        if real is None or generated is None:
+            return
+        try:
+            layer = gallery_layer(generated, real)
+        except InputError as error:
+            self.comparisons.fail(str(error))
+            return
+        self.side_button.setChecked(False)
+        self._side_by_side.restore()
+        look_like(layer, real)
+        for other in self._viewer.layers:
+            other.visible = other is real
+        self._viewer.add_layer(layer)
+        self._viewer.dims.ndisplay = 2
+        self._viewer.fit_to_view(layers=[real, layer])
+
+    # ------------------------------------------------------------------ layers on request
+
+    def _offer_phases(self, result: Result) -> None:
+        before = self.extra_phase.value
+        phases = [(phase.name, phase.value) for phase in result.phases]
+        self.extra_phase.choices = phases
+        if before in [value for _, value in phases]:
+            self.extra_phase.value = before
+
+    def _on_extra(self) -> None:
+        directed = self.extra_what.value in DIRECTED
+        for editor in (self.extra_phase, self.extra_axis):
+            self._extra_rows.setRowVisible(editor.native, directed)
+
+    @Slot()
+    def add_layer(self) -> None:
+        """Compute the chosen layer in a thread and add it."""
+        wants_real = self.extra_of.value == "real" or self.generated is None
+        layer = self.real if wants_real else self.generated
+        what = self.extra_what.value
+        if layer is None:
+            return
+        if what in DIRECTED and self.extra_phase.value is None:
+            self.comparisons.fail("Measure first; then the phases can be chosen.")
+            return
+        self.comparisons.make_layer(Wanted(
+            what, layer, self.inputs.zero_meaning, self.extra_phase.value or 0,
+            self.extra_axis.value,
+        ))  # fmt: skip
+
+    # ------------------------------------------------------------------ blind test
+
+    @Slot()
+    def start_blind_test(self) -> None:
+        """Cut crops of both images in a thread and ask which are real."""
+        if self.plan is not None:
+            # A new order every time: who has seen one knows its answers.
+            seed = secrets.randbits(32)
+            make = partial(blind_steps, self.plan, int(self.questions.value), seed)
+            self.comparisons.make_test("Preparing the blind test", make)
+
+    @Slot()
+    def _on_test(self) -> None:
+        if self.comparisons.test is not None:
+            self.blind.begin(self.comparisons.test)
+
+
+def is_generated(layer: Layer) -> bool:
+    """Whether a layer came out of a model."""
+    origin = layer.metadata.get(METADATA_KEY)
+    return isinstance(origin, dict) and "model" in origin
+
+
+def _flat(layer: Layer | None) -> bool:
+    """Whether a layer holds a section."""
+    return layer is not None and sum(n > 1 for n in layer.data.shape[: layer.ndim]) <= 2
+
+
+def _column(*parts: Any) -> QWidget:
+    """Return widgets and layouts in a column."""
+    page = QWidget()
+    layout = QVBoxLayout(page)
+    layout.setContentsMargins(0, 6, 0, 0)
+    for part in parts:
+        if isinstance(part, QWidget):
+            layout.addWidget(part)
+        else:
+            layout.addLayout(part)
+    layout.addStretch()
+    return page
