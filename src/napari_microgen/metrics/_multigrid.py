@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from scipy import ndimage, sparse
+from scipy.sparse import csgraph
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,15 +29,18 @@ if TYPE_CHECKING:
 DAMPING = 0.7
 """Damping of the Jacobi smoother."""
 
-OVERCORRECTION = 1.6
-"""Piecewise constant coarse corrections come out too small (Braess: by a factor of 1.8)."""
+OVERCORRECTION = 1.8
+"""Piecewise constant coarse corrections come out too small by about this factor (Braess)."""
+
+CYCLES = 2
+"""Visits of every coarser level, the first excepted (a W-cycle): half the iterations of one."""
 
 DENSE_BELOW = 200
 """A level with fewer unknowns than this is solved directly."""
 
 
 class Multigrid:
-    """One V-cycle on the finest level, and what is below it.
+    """One cycle over all levels, the voxels being the finest.
 
     Parameters
     ----------
@@ -83,8 +87,9 @@ class _Level:
             self.solution = torch.from_numpy(1 / diagonal).to(stencil.device, stencil.dtype)
             return
         if self.size <= DENSE_BELOW:
-            dense = np.linalg.inv(np.diag(diagonal) - links.toarray())
-            self.solution = torch.from_numpy(dense).to(stencil.device, stencil.dtype)
+            dense = torch.from_numpy(np.diag(diagonal) - links.toarray())
+            inverse = torch.cholesky_inverse(torch.linalg.cholesky(dense))
+            self.solution = inverse.to(stencil.device, stencil.dtype)
             return
         self.links = _torch_csr(links, stencil)
         self.diagonal = torch.from_numpy(diagonal).to(stencil.device, stencil.dtype)
@@ -98,10 +103,12 @@ class _Level:
             whole = self.solution.ndim == 2
             return self.solution @ residual if whole else self.solution * residual
         x = self.inverse * residual
-        rest = self._rest(residual, x)
-        sums = rest.new_zeros(self.coarse.size).index_add_(0, self.owner, rest)
-        x += (self.coarse(sums) * OVERCORRECTION)[self.owner]
-        return x.add_(self.inverse * self._rest(residual, x))
+        for _ in range(CYCLES):
+            rest = self._rest(residual, x)
+            sums = rest.new_zeros(self.coarse.size).index_add_(0, self.owner, rest)
+            x += (self.coarse(sums) * OVERCORRECTION)[self.owner]
+            x += self.inverse * self._rest(residual, x)
+        return x
 
     def _rest(self, residual: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         return residual - self.diagonal * x + self.links @ x
@@ -184,7 +191,7 @@ def _pieces(
     joined = sparse.coo_matrix(
         (pairs.data[inside], (pairs.row[inside], pairs.col[inside])), links.shape
     )
-    size, owner = sparse.csgraph.connected_components(joined, directed=False)
+    size, owner = csgraph.connected_components(joined, directed=False)
     rows, columns = owner[pairs.row[~inside]], owner[pairs.col[~inside]]
     coarse = sparse.coo_matrix((pairs.data[~inside], (rows, columns)), (size, size)).tocsr()
     sums = np.bincount(owner, diagonal, minlength=size)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from scipy import ndimage, sparse
+from scipy.sparse import csgraph
 
 from napari_microgen.errors import InputError, RunError
 from napari_microgen.metrics._grid import check_indices, flags, per_axis
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 MAX_ITERATIONS = 500
 
-WINDOW = 3
+WINDOW = 2
 """Iterations whose gain in energy must be below the tolerance before the solver stops."""
 
 
@@ -162,7 +163,7 @@ def percolating_cluster(
     if joints:
         near, far = np.concatenate(joints, axis=1)
         graph = sparse.coo_matrix((np.ones(near.size), (near, far)), (number + 1, number + 1))
-        names = sparse.csgraph.connected_components(graph, directed=False)[1]
+        names = csgraph.connected_components(graph, directed=False)[1]
     faces = [np.unique(np.take(labels, end, axis=axis)) for end in (0, -1)]
     through = np.intersect1d(*(names[f[f > 0]] for f in faces))
     wanted = np.isin(names, through)
