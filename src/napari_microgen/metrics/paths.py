@@ -46,6 +46,7 @@ def geodesic_tortuosity(
 
     A path goes from voxel centre to voxel centre, over corners too (26 neighbours, 8 in 2D).
     Sides are walls; unlabelled voxels block.
+    Takes about 100 bytes of memory per voxel: 1.6 GiB at 256^3.
 
     Parameters
     ----------
