@@ -99,7 +99,6 @@ def generate_in(driver: Driver) -> None:
     _, generate = viewer.window.add_plugin_dock_widget(PLUGIN, "Generate", tabify=True)
     for side in generate.shape:
         side.value = 192
-    driver.shoot("generate_before")
     generate.generate_button.click()
     driver.wait(lambda: not generate.jobs.generation.running, 600)
     driver.shoot("side_by_side")
@@ -109,8 +108,7 @@ def generate_in(driver: Driver) -> None:
     viewer.fit_to_view(layers=[viewer.layers["generated, seed 0"]])
     driver.shoot("side_by_side_3d")
     viewer.dims.ndisplay = 2
-    generate.side_by_side.value = False
-    driver.shoot("generate_done")
+    generate.real.value = viewer.layers["Battery electrode: section"]
     viewer.window.add_plugin_dock_widget("napari", "Features table widget")
     driver.shoot("phase_table")
 
