@@ -130,7 +130,7 @@ def montage(path, images, sample, config) -> None:
         for axis in orientation.axes:
             section = image.data if image.ndim == 2 else image.data[0]
             shown = (
-                (section[:SIDE, axis * SIDE : (axis + 1) * SIDE], "real"),
+                (section[:SIDE, :SIDE], "real"),
                 (volume.take(SIDE // 2, axis=axis), "generated"),
             )
             for row, (part, name) in enumerate(shown):

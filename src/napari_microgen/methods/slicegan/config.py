@@ -23,7 +23,7 @@ _PAPER: dict[str, Any] = {
 _STANDARD: dict[str, Any] = {
     "minutes": 60.0, "latent_channels": 32, "widths": "256 128 64 32",
     "critic_widths": "64 128 256", "volumes": 4, "planes": 16, "real_patches": 64,
-    "averaging": 0.995, "fidelity_every": 100, "patience": 4000, "mixed_precision": True,
+    "fidelity_every": 100, "patience": 4000, "mixed_precision": True,
 }  # fmt: skip
 
 
@@ -114,7 +114,7 @@ class SliceGANConfig(Config):
         minimum=0, maximum=1000, advanced=True,
     )  # fmt: skip
     averaging: float = setting(
-        0.99, "Decay of the moving average of the generator that is kept.",
+        0.995, "Decay of the moving average of the generator that is kept.",
         minimum=0, maximum=0.99999, advanced=True,
     )  # fmt: skip
     smooth_start: bool = setting(

@@ -65,6 +65,10 @@ PENALTY_INTERVAL = 8
 """Steps between two R1 penalties, each weighted that much more."""
 
 PENALTY_PATCHES = 8
+
+RISE_STEPS = 200
+"""Steps over which the generator's learning rate rises after the warm-up."""
+
 START_SEEDS = 2
 START_LAYERS = (1, 2, 3, 4)
 SETTLE_VOLUMES = 4
@@ -207,6 +211,9 @@ class SliceGANTraining:
         self._descend_critics(critic_loss)
         losses = {"critic": float(critic_loss.detach()) / len(fakes)}
         if index >= self.config.warm_up:
+            # Adam's first steps are long whatever the gradient; a good start would not survive.
+            rise = min(1.0, (index - self.config.warm_up + 1) / RISE_STEPS)
+            self.generator_optimiser.param_groups[0]["lr"] = rise * self.config.generator_rate
             losses |= self._logistic_generator_step(fakes)
         return losses
 
