@@ -52,6 +52,8 @@ from napari_microgen.widgets.status import StatusLine
 from napari_microgen.widgets.tables import SmallTable
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from napari.layers import Layer
     from napari.viewer import Viewer
 
@@ -78,6 +80,9 @@ FAMILY_NAMES = {
 SLOW_HINT = (
     "at 128³ voxels, 64 times as long at 512³; the pieces of a real volume take as long again."
 )
+
+MANY_WARNINGS = 4
+"""More than this would push the numbers out of sight."""
 
 NORMALS: dict[str, tuple[int, ...] | None] = {
     "any axis (isotropic)": None, "z": (0,), "y": (1,), "x": (2,)
@@ -139,6 +144,8 @@ class CompareWidget(Scrolled):
             label.setWordWrap(True)
             label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.warnings = StatusLine()
+        self.folded_warnings = Folded("Warnings", row(self.warnings))
+        self.folded_warnings.expand(animate=False)
         self.side_button = button(
             "Side by side", self.show_side_by_side, "Real and generated, one camera, same colours."
         )
@@ -166,10 +173,12 @@ class CompareWidget(Scrolled):
         return _column(self.table, self.legend, row(self.copy_button, self.save_button))
 
     def _size_tab(self) -> QWidget:
-        self.size_table = SmallTable(("Phase", "Fraction", "Standard error", "Side for 1 %"))
+        self.size_table = SmallTable(
+            ("Phase", "Fraction", "Standard error", "Side for 1 % (voxels)")
+        )
         about = QLabel(
             "How far the volume fractions of images of this size scatter about that of the "
-            "material, and the side, in voxels, of an image that gives them to 1 %."
+            "material, and the side of an image that gives them to 1 %."
         )
         about.setWordWrap(True)
         return _column(about, self.size_table)
@@ -204,9 +213,9 @@ class CompareWidget(Scrolled):
         self.column.addWidget(self.bar)
         self.column.addWidget(self.state_line)
         self.column.addLayout(row(self.side_button, self.gallery_button))
-        for part in (self.verdict, self.fidelity, self.warnings, self.tabs):
+        for part in (self.verdict, self.fidelity, self.folded_warnings):
             self.column.addWidget(part)
-        self.column.addStretch()
+        self.column.addWidget(self.tabs, stretch=1)
 
     def _connect(self) -> None:
         self.inputs.changed.connect(self._on_inputs)
@@ -304,14 +313,14 @@ class CompareWidget(Scrolled):
     @Slot()
     def _on_result(self) -> None:
         result = self.comparisons.result
-        for part in (self.verdict, self.fidelity, self.warnings):
+        for part in (self.verdict, self.fidelity, self.folded_warnings):
             part.setVisible(result is not None)
         if result is None:
             return
         self.folded.collapse(animate=False)
         self.verdict.setText(verdict(result))
         self._tell_fidelity(result)
-        self.warnings.warn([*what_sections_hide(result), *result.warnings])
+        self._warn([*what_sections_hide(result), *result.warnings])
         self.table.show_rows(table_columns(result), table_rows(result))
         self.legend.setText(legend(result) if isinstance(result, Report) else "")
         self.legend.setVisible(isinstance(result, Report))
@@ -324,6 +333,16 @@ class CompareWidget(Scrolled):
         fidelity = result.fidelity if isinstance(result, Report) else None
         self.fidelity.setText(fidelity_text(fidelity) if fidelity else "")
         self.fidelity.setVisible(fidelity is not None)
+
+    def _warn(self, sentences: Sequence[str]) -> None:
+        """Show warnings, folded away if they are many."""
+        self.warnings.warn(sentences)
+        self.folded_warnings.setText(f"Warnings ({len(sentences)})")
+        self.folded_warnings.setVisible(bool(sentences))
+        if len(sentences) > MANY_WARNINGS:
+            self.folded_warnings.collapse(animate=False)
+        else:
+            self.folded_warnings.expand(animate=False)
 
     # ------------------------------------------------------------------ taking it along
 
@@ -367,7 +386,8 @@ class CompareWidget(Scrolled):
             other.visible = other is real
         self._viewer.add_layer(layer)
         self._viewer.dims.ndisplay = 2
-        self._viewer.fit_to_view(layers=[real, layer])
+        # The volume, hidden, lends the pair the depth that the camera counts with.
+        self._viewer.fit_to_view(layers=[real, generated, layer])
 
     # ------------------------------------------------------------------ layers on request
 
@@ -386,14 +406,18 @@ class CompareWidget(Scrolled):
     @Slot()
     def add_layer(self) -> None:
         """Compute the chosen layer in a thread and add it."""
-        wants_real = self.extra_of.value == "real" or self.generated is None
-        layer = self.real if wants_real else self.generated
+        layer, other = self.generated, self.real
+        if layer is None or self.extra_of.value == "real":
+            layer, other = other, layer
         what = self.extra_what.value
         if layer is None:
             return
         if what in DIRECTED and self.extra_phase.value is None:
             self.comparisons.fail("Measure first; then the phases can be chosen.")
             return
+        layer.visible = True
+        if other is not None:
+            other.visible = False  # it has nothing to do with what will lie there
         self.comparisons.make_layer(Wanted(
             what, layer, self.inputs.zero_meaning, self.extra_phase.value or 0,
             self.extra_axis.value,
@@ -437,5 +461,6 @@ def _column(*parts: Any) -> QWidget:
             layout.addWidget(part)
         else:
             layout.addLayout(part)
-    layout.addStretch()
+    if not any(isinstance(part, ResultsTable) for part in parts):  # which grows instead
+        layout.addStretch()
     return page

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_microgen.errors import InputError
+from napari_microgen.metrics.fidelity import DESCRIPTORS
 from napari_microgen.metrics.report import Report, compare_steps
 from napari_microgen.metrics.scalars import DEFINITIONS, VOLUME_METRICS, Key
 from napari_microgen.metrics.sides import SideReport, measure_steps
@@ -118,11 +119,11 @@ def read_pair(plan: ComparisonPlan) -> tuple[PhaseImage, PhaseImage | None]:
     InputError
         If a layer cannot be used, or both are the same.
     """
-    if plan.real is plan.generated:
-        raise InputError(f"'{plan.real.name}' was chosen twice; choose two different layers.")
     real = PhaseImage.from_layer(plan.real, zero=plan.zero)
     if plan.generated is None:
         return real, None
+    if plan.real is plan.generated:
+        raise InputError(f"'{real.name}' was chosen twice; choose two different layers.")
     return real, PhaseImage.from_layer(plan.generated, zero=plan.zero)
 
 
@@ -141,22 +142,26 @@ def verdict(result: Result) -> str:
     if result.fidelity is None:
         return "The images are too small to say whether they can be told apart."
     kind = "sections" if result.generated.ndim == 3 else "section"
-    its = "the image's own noise"
-    value = result.fidelity.mean
-    if value <= TOLD_APART:
-        text = f"In {kind}, the generated cannot be told from the real image"
-        text += f": they differ {value:.1f} times as much as parts of the real image do."
-    else:
-        worst = _worst(result.fidelity)
-        how = "clearly differs" if value > FAR_APART else "can be told"
-        text = f"In {kind}, the generated {how} from the real image: {value:.1f} times {its}"
-        text += f", most in {words(worst)} ({getattr(result.fidelity, worst):.1f} times)."
+    its = "the generated volume" if result.generated.ndim == 3 else "the generated image"
+    # The worst of them: their mean would hide one that is far off.
+    name, ratio = _worst(result.fidelity)
+    text = f"In {kind}, {its} {_told(ratio)} the real image: "
+    text += f"they differ {'at most ' if ratio <= TOLD_APART else ''}{ratio:.1f} times as much as "
+    text += f"parts of the real image do{'' if ratio <= TOLD_APART else f', in {words(name)}'}."
     return " ".join([text, *_patterns(result.fidelity)])
 
 
-def _worst(fidelity: Fidelity) -> str:
-    names = ("volume_fraction", "s2", "ssa", "chord")
-    return max(names, key=lambda name: float(getattr(fidelity, name)))
+def _told(ratio: float) -> str:
+    if ratio <= TOLD_APART:
+        return "cannot be told from"
+    return "can be told from" if ratio <= FAR_APART else "clearly differs from"
+
+
+def _worst(fidelity: Fidelity) -> tuple[str, float]:
+    """Return the descriptor that differs most, and its error over noise."""
+    ratios = {name: float(getattr(fidelity, name)) for name in DESCRIPTORS}
+    name = max(ratios, key=lambda n: ratios[n])
+    return name, ratios[name]
 
 
 def _patterns(fidelity: Fidelity) -> list[str]:
@@ -218,6 +223,9 @@ class Cell:
 
 COMPARED_COLUMNS = ("Phase", "Metric", "Axis", "Real", "Generated", "Error", "Noise")
 MEASURED_COLUMNS = ("Phase", "Metric", "Axis", "Value")
+METRIC = 1
+"""Position of the metric in both."""
+
 COLUMN_HINTS = {
     "Phase": "Name of the phase; two for their interface; none for the whole.",
     "Metric": "What was measured, and its unit. Hover over a row for the convention.",
@@ -252,7 +260,7 @@ def table_rows(result: Result) -> list[tuple[Cell, ...]]:
 
 def _compared_rows(report: Report) -> list[tuple[Cell, ...]]:
     section = len(report.part_shape) == 2
-    rows = []
+    rows: list[tuple[Cell, ...]] = []
     for row in sorted(report.rows, key=lambda r: _order(r.key)):
         normal = section and row.key.metric not in ("mean_chord", *VOLUME_METRICS)
         missing = "there is no real volume to measure it in" if section else "it is undefined"
@@ -319,13 +327,13 @@ def _endless(key: Key, values: Sequence[float]) -> str:
 
 def _error(relative: float) -> Cell:
     if np.isnan(relative):
-        return Cell("–", np.inf, "one side has no finite value to compare with")
+        return Cell("–", -np.inf, "one side has no finite value to compare with")
     return Cell(f"{100 * relative:+.1f} %", abs(relative), "sorted by size")
 
 
 def _noise(deviation: float) -> Cell:
     if not np.isfinite(deviation):
-        return Cell("–", np.inf, "the real image shows no spread to compare with")
+        return Cell("–", -np.inf, "the real image shows no spread to compare with")
     name = grade(deviation)
     return Cell(f"{deviation:.1f} {name}", deviation, COLUMN_HINTS["Noise"], name)
 

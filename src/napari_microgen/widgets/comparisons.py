@@ -77,7 +77,8 @@ class Comparisons(QObject):
         self.result: Result | None = None
         self.test: BlindTest | None = None
         self._task: Task | None = None
-        self._what, self._done = "", _nothing
+        self._what = ""
+        self._done: Callable[[Any], str] = str
 
     # ------------------------------------------------------------------ what can be done
 
@@ -165,6 +166,7 @@ class Comparisons(QObject):
     def _on_made(self, made: Made) -> str:
         viewer = self._viewer()
         assert viewer is not None  # or _on_ended would have returned
+        self._jobs.side_by_side.restore()  # whose halves a third layer would share
         viewer.add_layer(Layer.create(*made.layer))
         return made.message
 
@@ -175,10 +177,6 @@ class Comparisons(QObject):
 
     def _on_saved(self, path: str) -> str:
         return f"Saved as {path}"
-
-
-def _nothing(_value: Any) -> str:
-    return ""
 
 
 def write_features(

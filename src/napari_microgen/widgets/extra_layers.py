@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 MAX_POINTS = 200_000
 """Points that are shown of a triple-phase boundary; of more, a random share."""
 
+PINK = "#ff3d7f"
 PERCOLATES = (Phase(1, "percolating", "#56b4e9"), Phase(2, "not percolating", "#d55e00"))
 
 
@@ -117,8 +118,8 @@ def _boundary(image: PhaseImage, wanted: Wanted) -> Made:
     if found > MAX_POINTS:
         points = np.random.default_rng(0).choice(points, MAX_POINTS, replace=False)
     keywords = {
-        "name": f"{image.name}: triple-phase boundary", "size": 1.0, "face_color": "#ff3d7f",
-        "border_width": 0, **_place(wanted.layer, image),
+        "name": f"{image.name}: triple-phase boundary", "size": 1.0, "face_color": PINK,
+        "border_color": PINK, **_place(wanted.layer, image),
     }  # fmt: skip
     message = f"{found:,} voxel {'edges' if image.ndim == 3 else 'corners'} touch three phases"
     message += f"; {MAX_POINTS:,} of them are shown." if found > MAX_POINTS else "."

@@ -25,8 +25,9 @@ GENERATED = "#e69f00"
 STYLES = {None: Qt.PenStyle.SolidLine, 0: Qt.PenStyle.SolidLine, 1: Qt.PenStyle.DashLine,
           2: Qt.PenStyle.DotLine}  # fmt: skip
 HEADINGS = {
-    "s2": "Two-point correlation S2",
-    "chord": "Share of chords no longer than",
+    "s2": "<b>Two-point correlation S2</b> over distance, {unit}",
+    "chord": "<b>Share of chords no longer than</b> length, {unit}; "
+    "along z solid, y dashed, x dotted",
 }
 HEIGHT = 190
 
@@ -50,6 +51,8 @@ class ResultPlots(QWidget):
         self.legend.setWordWrap(True)
         self.legend.setTextFormat(Qt.TextFormat.RichText)
         self.headings = {name: QLabel() for name in HEADINGS}
+        for heading in self.headings.values():
+            heading.setWordWrap(True)
         self.plots = {name: self._make_plot() for name in HEADINGS}
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 6, 0, 0)
@@ -96,8 +99,7 @@ class ResultPlots(QWidget):
             drawn = self._draw_curves(plot, name, phase, color)
             plot.setVisible(drawn)
             self.headings[name].setVisible(drawn)
-            over = "length" if name == "chord" else "over distance"
-            self.headings[name].setText(f"<b>{HEADINGS[name]}</b> {over}, {unit}")
+            self.headings[name].setText(HEADINGS[name].format(unit=unit))
         self._write_legend(color)
 
     def _draw_curves(self, plot: Any, name: str, phase: int, color: str) -> bool:
@@ -127,8 +129,6 @@ class ResultPlots(QWidget):
         if isinstance(self._result, Report):
             entries[0] += " with the spread of its pieces"
             entries.append(f'<span style="color:{GENERATED}">━</span> generated')
-            if self.plots["chord"].isVisibleTo(self):
-                entries.append("chords along z ━━, y ╌╌, x ┈┈")
         self.legend.setText(" &nbsp; ".join(entries))
 
 
@@ -138,7 +138,7 @@ def _band(plot: Any, curve: Curve, color: str) -> None:
     _, high = finite(curve.x, curve.real + curve.real_std)
     shade = pg.mkColor(color)
     shade.setAlpha(45)
-    edges = [pg.PlotDataItem(x, y, pen=None) for y in (low, high)]
+    edges = [pg.PlotCurveItem(x, y) for y in (low, high)]
     plot.addItem(pg.FillBetweenItem(*edges, brush=shade))
 
 

@@ -1,18 +1,25 @@
-"""The table of a comparison: sorted by a click on a column, copied with Ctrl+C."""
+"""The table of a comparison: grouped by metric, sorted by a click, copied with Ctrl+C."""
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QAbstractTableModel, QModelIndex, QSortFilterProxyModel, Qt
-from qtpy.QtGui import QColor, QKeySequence
-from qtpy.QtWidgets import QAbstractItemView, QApplication, QHeaderView, QTableView
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QBrush, QColor, QKeySequence
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QApplication,
+    QHeaderView,
+    QTreeWidget,
+    QTreeWidgetItem,
+)
 
-from napari_microgen.widgets.comparison import COLUMN_HINTS, as_text
+from napari_microgen.widgets.comparison import COLUMN_HINTS, METRIC, as_text
 from napari_microgen.widgets.tables import NUMBERS, ROW_HEIGHT
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from qtpy.QtGui import QKeyEvent
 
@@ -21,103 +28,121 @@ if TYPE_CHECKING:
 GRADES = {"good": "#56b4e9", "fair": "#f0e442", "poor": "#d55e00"}
 """Colours of Okabe and Ito that differ for every kind of colour vision; black is read on all."""
 
-ROWS = 14
-"""Rows that are seen without scrolling."""
+ROWS = 12
+"""Rows that are seen at least."""
 
-WORDS = 3
+WIDEST_NUMBER = "0.002224"
+WIDEST = {"Axis": "⊥z", "Error": "+10.2 %", "Noise": "10.5 good"}
+"""What columns are made wide enough for."""
+
+MARGIN = 8
+"""Empty pixels in every cell."""
+
+WORDS = 2
 """Columns of words, which stand left; numbers stand right."""
 
 
-class ResultsModel(QAbstractTableModel):
-    """Cells under a header, for Qt."""
+class _Row(QTreeWidgetItem):
+    """A row of the table; sorted by its cells' keys."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.columns: tuple[str, ...] = ()
-        self.rows: list[tuple[Cell, ...]] = []
+    def __init__(self, cells: tuple[Cell, ...]) -> None:
+        self.cells = cells
+        shown = cells[:METRIC] + cells[METRIC + 1 :]
+        self._keys = [cell.key for cell in shown]
+        super().__init__([cell.text for cell in shown])
+        for column, cell in enumerate(shown):
+            self.setToolTip(column, cell.hint)
+            if column >= WORDS:
+                self.setTextAlignment(column, NUMBERS)
+            if cell.grade:
+                self.setBackground(column, QBrush(QColor(GRADES[cell.grade])))
+                self.setForeground(column, QBrush(QColor("black")))
 
-    def show(self, columns: Sequence[str], rows: Sequence[tuple[Cell, ...]]) -> None:
-        """Replace everything."""
-        self.beginResetModel()
-        self.columns, self.rows = tuple(columns), list(rows)
-        self.endResetModel()
+    def key(self, column: int) -> Any:
+        return self._keys[column]
 
-    def rowCount(self, parent: QModelIndex | None = None) -> int:
-        """Return the number of rows."""
-        return 0 if parent is not None and parent.isValid() else len(self.rows)
-
-    def columnCount(self, parent: QModelIndex | None = None) -> int:
-        """Return the number of columns."""
-        return 0 if parent is not None and parent.isValid() else len(self.columns)
-
-    def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """Return what a cell shows, how, or what it is sorted by."""
-        cell = self.rows[index.row()][index.column()]
-        if role == Qt.ItemDataRole.DisplayRole:
-            return cell.text
-        if role == Qt.ItemDataRole.ToolTipRole:
-            return cell.hint
-        if role == Qt.ItemDataRole.TextAlignmentRole and index.column() >= WORDS:
-            return NUMBERS
-        if cell.grade and role == Qt.ItemDataRole.BackgroundRole:
-            return QColor(GRADES[cell.grade])
-        if cell.grade and role == Qt.ItemDataRole.ForegroundRole:
-            return QColor("black")
-        return None
-
-    def headerData(
-        self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole
-    ) -> Any:
-        """Return a column's title or what it means."""
-        if orientation != Qt.Orientation.Horizontal:
-            return None
-        if role == Qt.ItemDataRole.DisplayRole:
-            return self.columns[section]
-        if role == Qt.ItemDataRole.ToolTipRole:
-            return COLUMN_HINTS[self.columns[section]]
-        return None
+    def __lt__(self, other: _Row) -> bool:  # type: ignore[override]
+        column = self.treeWidget().sortColumn()
+        return bool(self.key(column) < other.key(column))
 
 
-class _Sorted(QSortFilterProxyModel):
-    """Sorts by the cells' keys, not by their text."""
+class _Group(QTreeWidgetItem):
+    """All rows of a metric under its name; sorted by the largest of them."""
 
-    def lessThan(self, left: QModelIndex, right: QModelIndex) -> bool:
-        rows = self.sourceModel().rows
-        column = left.column()
-        return bool(rows[left.row()][column].key < rows[right.row()][column].key)
+    def __init__(self, metric: Cell, rows: Sequence[_Row]) -> None:
+        super().__init__([metric.text])
+        self._metric, self._rows = metric, rows
+        font = self.font(0)
+        font.setBold(True)
+        self.setFont(0, font)
+        self.setToolTip(0, metric.hint)
+        self.addChildren(rows)
+
+    def key(self, column: int) -> Any:
+        return max(row.key(column) for row in self._rows) if column else self._metric.key
+
+    def __lt__(self, other: _Group) -> bool:  # type: ignore[override]
+        column = self.treeWidget().sortColumn()
+        return bool(self.key(column) < other.key(column))
 
 
-class ResultsTable(QTableView):
+class ResultsTable(QTreeWidget):
     """A table of results that is read, sorted and copied."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._results = ResultsModel()
-        self._sorted = _Sorted()
-        self._sorted.setSourceModel(self._results)
-        self.setModel(self._sorted)
-        self.setSortingEnabled(True)
-        self.verticalHeader().hide()
-        self.verticalHeader().setDefaultSectionSize(ROW_HEIGHT)
+        self._columns: tuple[str, ...] = ()
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.setWordWrap(False)
-        self.setShowGrid(False)
-        self.setMinimumHeight((ROWS + 1) * ROW_HEIGHT + 10)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
+        self.setIndentation(8)
+        self.setRootIsDecorated(False)
+        self.setUniformRowHeights(True)
+        self.setMinimumHeight((ROWS + 1) * ROW_HEIGHT)
+        self.header().setMinimumSectionSize(20)
+        self.header().setSectionsMovable(False)
 
     def show_rows(self, columns: Sequence[str], rows: Sequence[tuple[Cell, ...]]) -> None:
-        """Replace the rows, in their own order."""
-        self._results.show(columns, rows)
-        self.sortByColumn(-1, Qt.SortOrder.AscendingOrder)
-        header = self.horizontalHeader()
-        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        if len(columns) > 1:
-            header.setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
+        """Replace the rows, in their own order.
+
+        Parameters
+        ----------
+        columns : sequence of str
+            The header; the column `METRIC` becomes headings over the rows.
+        rows : sequence of tuple of Cell
+            One cell per column; rows of a metric follow each other.
+        """
+        self.setSortingEnabled(False)
+        self.clear()
+        self._columns = tuple(columns)
+        shown = self._columns[:METRIC] + self._columns[METRIC + 1 :]
+        self.setHeaderLabels(shown)
+        for i, name in enumerate(shown):
+            self.headerItem().setToolTip(i, COLUMN_HINTS[name])
+            self.headerItem().setTextAlignment(i, NUMBERS if i >= WORDS else Qt.AlignmentFlag(0))
+        for _, members in groupby(rows, key=lambda cells: cells[METRIC].text):
+            made = [_Row(cells) for cells in members]
+            group = _Group(made[0].cells[METRIC], made)
+            self.addTopLevelItem(group)
+            group.setFirstColumnSpanned(True)
+        self.expandAll()
+        self._set_widths(shown)
+        self.header().setSortIndicator(-1, Qt.SortOrder.AscendingOrder)
+        self.setSortingEnabled(True)
+
+    def _set_widths(self, columns: Sequence[str]) -> None:
+        """Give every column what it needs and the rest to the first."""
+        header, measure = self.header(), self.fontMetrics().horizontalAdvance
+        header.setStretchLastSection(False)
+        header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
+        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        for i, name in enumerate(columns[1:], start=1):
+            widest = max((name, WIDEST.get(name, WIDEST_NUMBER)), key=measure)
+            header.resizeSection(i, measure(widest) + MARGIN)
 
     @property
     def texts(self) -> list[list[str]]:
         """What is shown, row by row, as it is sorted now."""
-        return [[cell.text for cell in self._cells(i)] for i in range(self._sorted.rowCount())]
+        return [[cell.text for cell in row.cells] for row in self._rows()]
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Copy on Ctrl+C."""
@@ -128,10 +153,12 @@ class ResultsTable(QTableView):
 
     def copy(self) -> None:
         """Put the selected rows, or all if none is, on the clipboard for a spreadsheet."""
-        chosen = sorted({index.row() for index in self.selectedIndexes()})
-        chosen = chosen or list(range(self._sorted.rowCount()))
-        text = as_text(self._results.columns, [self._cells(row) for row in chosen])
+        rows = list(self._rows())
+        chosen = [r for r in rows if r.isSelected() or r.parent().isSelected()] or rows
+        text = as_text(self._columns, [row.cells for row in chosen])
         QApplication.clipboard().setText(text)
 
-    def _cells(self, row: int) -> tuple[Cell, ...]:
-        return self._results.rows[self._sorted.mapToSource(self._sorted.index(row, 0)).row()]
+    def _rows(self) -> Iterator[_Row]:
+        for i in range(self.topLevelItemCount()):
+            group = self.topLevelItem(i)
+            yield from (group.child(j) for j in range(group.childCount()))
