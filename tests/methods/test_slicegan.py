@@ -197,7 +197,8 @@ def test_a_closed_run_leaves_a_checkpoint_to_go_on_from(image, tmp_path):
     resumed = METHOD.train(
         [image], config(steps=stopped + 2), checkpoint=tmp_path / "run", resume=True
     )
-    assert next(resumed).step == stopped
+    first = next(resumed)
+    assert first.step == stopped and first.model is not None
     assert last(resumed).step == stopped + 2
     assert not list(tmp_path.glob("run?*"))
 

@@ -278,6 +278,7 @@ class TrainingLoop:
         origin = Origin.from_dict(stored["best_origin"])
         best = {name: value.numpy() for name, value in stored["best_tensors"].items()}
         self.model = self._trainable.rebuild(origin, best)
+        self._improved = True  # so that the next report carries it
 
 
 class _Clock:
