@@ -113,10 +113,15 @@ def gallery_layer(generated: Layer, real: Layer) -> Layer:
     return Image(lay_out(rows, darkest), rgb=generated.rgb, **keywords)
 
 
-def beside(real: Layer, pixel: float) -> Sequence[float]:
-    """Return where a picture stands right of the real image, a gap away."""
-    low, high = real.extent.world[:, -2:]
-    return (low[0] + pixel / 2, high[1] + (GAP + 0.5) * pixel)
+def beside(real: Layer, pixel: float) -> tuple[float, float]:
+    """Return where the first pixel of a picture lies that stands right of the real image.
+
+    Their tops are in line, and `GAP` pixels are between them.
+    """
+    low, high = real.extent.world[:, -2:]  # middles of the outermost pixels
+    half = [abs(float(s)) / 2 for s in real.scale[-2:]]
+    top, right = low[0] - half[0], high[1] + half[1]
+    return top + pixel / 2, right + (GAP + 0.5) * pixel
 
 
 def _volume(layer: Layer) -> tuple[Any, NDArray[np.float64]]:
