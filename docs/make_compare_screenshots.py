@@ -9,8 +9,14 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from make_screenshots import PLUGIN, Driver
+
+if TYPE_CHECKING:
+    from napari.layers import Layer
+
+    from napari_microgen.widgets.compare import CompareWidget
 
 
 def main() -> None:
@@ -27,13 +33,13 @@ def main() -> None:
     section, volume = (viewer.layers[f"Battery electrode: {n}"] for n in ("section", "volume"))
     viewer.fit_to_view()
     compare_in(driver, compare, section, volume)
-    look_in(driver, compare)
+    look_in(driver, compare, volume)
     blind_in(driver, compare)
     measure_in(driver, compare, section)
     viewer.close()
 
 
-def compare_in(driver, compare, section, volume) -> None:
+def compare_in(driver: Driver, compare: CompareWidget, section: Layer, volume: Layer) -> None:
     """Compare, and show numbers and curves."""
     compare.inputs.pickers[0].value = section
     compare.inputs.pickers[1].value = volume
@@ -46,20 +52,20 @@ def compare_in(driver, compare, section, volume) -> None:
     driver.shoot("compare_curves")
 
 
-def look_in(driver, compare) -> None:
+def look_in(driver: Driver, compare: CompareWidget, volume: Layer) -> None:
     """Show slices beside the real image, and where diffusion goes through the volume."""
-    compare.gallery_button.click()
+    viewer = driver.viewer
     compare.tabs.setCurrentIndex(3)
+    compare.gallery_button.click()
     driver.shoot("compare_slices")
-    for name in compare.extra_what.choices:
-        compare.extra_what.value = name
-        compare.extra_button.click()
-        driver.wait(lambda: not compare.comparisons.work.running, 300)
-        driver.shoot(f"compare_{name.split()[0]}")
-    driver.viewer.layers.selection.active = None
+    viewer.layers.remove(viewer.layers[-1])
+    compare.extra_button.click()
+    driver.wait(lambda: not compare.comparisons.work.running, 300)
+    viewer.fit_to_view(layers=[volume])
+    driver.shoot("compare_layers")
 
 
-def blind_in(driver, compare) -> None:
+def blind_in(driver: Driver, compare: CompareWidget) -> None:
     """Ask a question, and show the end of a test that was answered by guessing."""
     compare.tabs.setCurrentIndex(4)
     compare.blind_button.click()
@@ -70,12 +76,13 @@ def blind_in(driver, compare) -> None:
     driver.shoot("blind_test_done")
 
 
-def measure_in(driver, compare, section) -> None:
+def measure_in(driver: Driver, compare: CompareWidget, section: Layer) -> None:
     """Measure the real image alone."""
     compare.inputs.pickers[1].value = None
     compare.start_button.click()
     driver.wait(lambda: not compare.comparisons.work.running, 60)
     compare.tabs.setCurrentIndex(2)
+    section.visible = True
     driver.shoot("measure")
 
 

@@ -51,7 +51,7 @@ def test_wilsons_interval():
 )
 def test_the_sentence_follows_the_interval(right, said):
     text = str(Score(right, 20))
-    assert text.startswith(f"{right} of 20 right: {right * 5} %".replace(" %", "%"))
+    assert text.startswith(f"{right} of 20 right: {right * 5} %, 95 % confidence")
     assert said in text
 
 
@@ -143,8 +143,7 @@ def test_the_picture_is_shown_pixel_by_pixel(pane):
     shown = pane.picture.grab().toImage()
     pixels = pane.test.picture
     factor = 340 // 48
-    left, top = (380 - 18 - 48 * factor) // 2, (340 - 48 * factor) // 2
-    left = (shown.width() - 48 * factor) // 2
+    left, top = ((n - 48 * factor) // 2 for n in (shown.width(), shown.height()))
     for y, x in ((0, 0), (10, 30), (47, 47)):
         place = left + x * factor + factor // 2, top + y * factor + factor // 2
         assert shown.pixelColor(*place).getRgb()[:3] == tuple(pixels[y, x])

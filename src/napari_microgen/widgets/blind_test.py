@@ -142,8 +142,8 @@ class Score:
         low, high = self.interval
         share = self.right / self.total if self.total else 0.0
         text = (
-            f"{self.right} of {self.total} right: {share:.0%}, 95 % confidence interval "
-            f"{low:.0%} to {high:.0%}. "
+            f"{self.right} of {self.total} right: {100 * share:.0f} %, 95 % confidence interval "
+            f"{100 * low:.0f} to {100 * high:.0f} %. "
         )
         if low > 0.5:
             return text + "You can tell real from generated."

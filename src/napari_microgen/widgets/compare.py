@@ -46,7 +46,7 @@ from napari_microgen.widgets.jobs import jobs_of, unwrapped
 from napari_microgen.widgets.layout import Scrolled, button, row
 from napari_microgen.widgets.looks import look_like
 from napari_microgen.widgets.result_plots import ResultPlots
-from napari_microgen.widgets.results_table import ResultsTable
+from napari_microgen.widgets.results_table import ResultsTable, grade_legend
 from napari_microgen.widgets.saving import formats
 from napari_microgen.widgets.status import StatusLine
 from napari_microgen.widgets.tables import SmallTable
@@ -81,7 +81,7 @@ SLOW_HINT = (
     "at 128³ voxels, 64 times as long at 512³; the pieces of a real volume take as long again."
 )
 
-MANY_WARNINGS = 4
+MANY_WARNINGS = 3
 """More than this would push the numbers out of sight."""
 
 NORMALS: dict[str, tuple[int, ...] | None] = {
@@ -158,7 +158,7 @@ class CompareWidget(Scrolled):
         self.tabs.addTab(self._numbers_tab(), "Numbers")
         self.plots = ResultPlots(self._viewer)
         self.tabs.addTab(self.plots, "Curves")
-        self.tabs.addTab(self._size_tab(), "Image size")
+        self.tabs.addTab(self._size_tab(), "Size")
         self.tabs.addTab(self._layers_tab(), "Layers")
         self.tabs.addTab(self._blind_tab(), "Blind test")
 
@@ -322,7 +322,8 @@ class CompareWidget(Scrolled):
         self._tell_fidelity(result)
         self._warn([*what_sections_hide(result), *result.warnings])
         self.table.show_rows(table_columns(result), table_rows(result))
-        self.legend.setText(legend(result) if isinstance(result, Report) else "")
+        if isinstance(result, Report):
+            self.legend.setText(f"{legend(result)}<br>{grade_legend()}")
         self.legend.setVisible(isinstance(result, Report))
         self.plots.show_result(result)
         self.size_table.show_rows(representativity_rows(real_side(result)))

@@ -145,9 +145,9 @@ def verdict(result: Result) -> str:
     its = "the generated volume" if result.generated.ndim == 3 else "the generated image"
     # The worst of them: their mean would hide one that is far off.
     name, ratio = _worst(result.fidelity)
-    text = f"In {kind}, {its} {_told(ratio)} the real image: "
-    text += f"they differ {'at most ' if ratio <= TOLD_APART else ''}{ratio:.1f} times as much as "
-    text += f"parts of the real image do{'' if ratio <= TOLD_APART else f', in {words(name)}'}."
+    size = f"{ratio:.1f} times the difference between parts of the real image"
+    size = f"at most {size}" if ratio <= TOLD_APART else f"{size}, in {words(name)}"
+    text = f"In {kind}, {its} {_told(ratio)} the real image: {size}."
     return " ".join([text, *_patterns(result.fidelity)])
 
 
@@ -223,13 +223,12 @@ class Cell:
 
 COMPARED_COLUMNS = ("Phase", "Metric", "Axis", "Real", "Generated", "Error", "Noise")
 MEASURED_COLUMNS = ("Phase", "Metric", "Axis", "Value")
-METRIC = 1
-"""Position of the metric in both."""
+PHASE, METRIC, AXIS = range(3)
+"""Positions of the columns that both have."""
 
 COLUMN_HINTS = {
-    "Phase": "Name of the phase; two for their interface; none for the whole.",
-    "Metric": "What was measured, and its unit. Hover over a row for the convention.",
-    "Axis": "z: along z. ⊥z: in sections normal to z.",
+    "Phase": "Name of the phase, or of two for their interface. z: along z. ⊥z: in sections "
+    "normal to z.",
     "Real": "Mean over pieces of the real image.",
     "Generated": "Mean over pieces of the generated volume.",
     "Error": "Generated over real, minus 1.",
@@ -282,7 +281,7 @@ def _name_cells(
     side: SideReport, key: Key, letters: str, normal: bool = False
 ) -> tuple[Cell, Cell, Cell]:
     about = describe(key, side.phases, side.unit, section=side.ndim == 2)
-    phase = "–".join(side.phases[k].name for k in key.phases)
+    phase = "–".join(side.phases[k].name for k in key.phases) or "all"
     unit = about["unit"].replace("^2", "²")
     metric = NAMES[key.metric] + (f" ({unit})" if unit else "")
     axis = "" if key.axis is None else letters[key.axis]
@@ -335,7 +334,7 @@ def _noise(deviation: float) -> Cell:
     if not np.isfinite(deviation):
         return Cell("–", -np.inf, "the real image shows no spread to compare with")
     name = grade(deviation)
-    return Cell(f"{deviation:.1f} {name}", deviation, COLUMN_HINTS["Noise"], name)
+    return Cell(f"{deviation:.1f}", deviation, f"{name}: {COLUMN_HINTS['Noise']}", name)
 
 
 def grade(deviation: float) -> str:
@@ -344,11 +343,11 @@ def grade(deviation: float) -> str:
 
 
 def legend(report: Report) -> str:
-    """Return what the grades mean."""
+    """Return what the numbers that are graded mean."""
     pieces = " × ".join(str(n) for n in report.part_shape)
     return (
         f"Noise: the difference, in standard deviations between pieces ({pieces}) of the real "
-        f"image. Good up to {GOOD:g}, fair up to {FAIR:g}, else poor."
+        "image."
     )
 
 

@@ -15,31 +15,49 @@ from qtpy.QtWidgets import (
     QTreeWidgetItem,
 )
 
-from napari_microgen.widgets.comparison import COLUMN_HINTS, METRIC, as_text
+from napari_microgen.widgets.comparison import (
+    AXIS,
+    COLUMN_HINTS,
+    FAIR,
+    GOOD,
+    METRIC,
+    PHASE,
+    Cell,
+    as_text,
+)
 from napari_microgen.widgets.tables import NUMBERS, ROW_HEIGHT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from qtpy.QtGui import QKeyEvent
-
-    from napari_microgen.widgets.comparison import Cell
-
 GRADES = {"good": "#56b4e9", "fair": "#f0e442", "poor": "#d55e00"}
 """Colours of Okabe and Ito that differ for every kind of colour vision; black is read on all."""
+
+LEFT = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
 
 ROWS = 12
 """Rows that are seen at least."""
 
 WIDEST_NUMBER = "0.002224"
-WIDEST = {"Axis": "⊥z", "Error": "+10.2 %", "Noise": "10.5 good"}
+WIDEST = {"Error": "+10.2 %", "Noise": "10.5"}
 """What columns are made wide enough for."""
 
 MARGIN = 8
 """Empty pixels in every cell."""
 
-WORDS = 2
-"""Columns of words, which stand left; numbers stand right."""
+NAMES = 3
+"""Columns of words; metrics become headings, and phase and axis share the first column."""
+
+
+def grade_legend() -> str:
+    """Return what the colours mean, as rich text."""
+    limits = {"good": f"good, up to {GOOD:g}", "fair": f"fair, up to {FAIR:g}", "poor": "poor"}
+    return " &nbsp; ".join(
+        f'<span style="background-color:{GRADES[name]};">&nbsp;&nbsp;&nbsp;</span>&nbsp;'
+        + text.replace(" ", "&nbsp;")
+        for name, text in limits.items()
+    )
 
 
 class _Row(QTreeWidgetItem):
@@ -47,12 +65,15 @@ class _Row(QTreeWidgetItem):
 
     def __init__(self, cells: tuple[Cell, ...]) -> None:
         self.cells = cells
-        shown = cells[:METRIC] + cells[METRIC + 1 :]
+        phase, axis = cells[PHASE], cells[AXIS]
+        hint = f"{phase.text} {axis.hint}"
+        place = Cell(f"{phase.text} {axis.text}", (phase.key, axis.key), hint)
+        shown = (place, *cells[NAMES:])
         self._keys = [cell.key for cell in shown]
         super().__init__([cell.text for cell in shown])
         for column, cell in enumerate(shown):
             self.setToolTip(column, cell.hint)
-            if column >= WORDS:
+            if column:
                 self.setTextAlignment(column, NUMBERS)
             if cell.grade:
                 self.setBackground(column, QBrush(QColor(GRADES[cell.grade])))
@@ -95,9 +116,12 @@ class ResultsTable(QTreeWidget):
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         self.setIndentation(8)
+        self.setTextElideMode(Qt.TextElideMode.ElideMiddle)  # the axis at the end is kept
         self.setRootIsDecorated(False)
         self.setUniformRowHeights(True)
         self.setMinimumHeight((ROWS + 1) * ROW_HEIGHT)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setHeaderHidden(True)
         self.header().setMinimumSectionSize(20)
         self.header().setSectionsMovable(False)
 
@@ -107,18 +131,19 @@ class ResultsTable(QTreeWidget):
         Parameters
         ----------
         columns : sequence of str
-            The header; the column `METRIC` becomes headings over the rows.
+            The header.
         rows : sequence of tuple of Cell
             One cell per column; rows of a metric follow each other.
         """
         self.setSortingEnabled(False)
         self.clear()
         self._columns = tuple(columns)
-        shown = self._columns[:METRIC] + self._columns[METRIC + 1 :]
+        shown = (columns[PHASE], *columns[NAMES:])
+        self.setHeaderHidden(False)
         self.setHeaderLabels(shown)
         for i, name in enumerate(shown):
             self.headerItem().setToolTip(i, COLUMN_HINTS[name])
-            self.headerItem().setTextAlignment(i, NUMBERS if i >= WORDS else Qt.AlignmentFlag(0))
+            self.headerItem().setTextAlignment(i, NUMBERS if i else LEFT)
         for _, members in groupby(rows, key=lambda cells: cells[METRIC].text):
             made = [_Row(cells) for cells in members]
             group = _Group(made[0].cells[METRIC], made)
