@@ -33,7 +33,7 @@ def main() -> None:
     section, volume = (viewer.layers[f"Battery electrode: {n}"] for n in ("section", "volume"))
     viewer.fit_to_view()
     compare_in(driver, compare, section, volume)
-    look_in(driver, compare, volume)
+    look_in(driver, compare, section, volume)
     blind_in(driver, compare)
     measure_in(driver, compare, section)
     viewer.close()
@@ -52,7 +52,7 @@ def compare_in(driver: Driver, compare: CompareWidget, section: Layer, volume: L
     driver.shoot("compare_curves")
 
 
-def look_in(driver: Driver, compare: CompareWidget, volume: Layer) -> None:
+def look_in(driver: Driver, compare: CompareWidget, section: Layer, volume: Layer) -> None:
     """Show slices beside the real image, and where diffusion goes through the volume."""
     viewer = driver.viewer
     compare.tabs.setCurrentIndex(3)
@@ -63,6 +63,9 @@ def look_in(driver: Driver, compare: CompareWidget, volume: Layer) -> None:
     driver.wait(lambda: not compare.comparisons.work.running, 300)
     viewer.fit_to_view(layers=[volume])
     driver.shoot("compare_layers")
+    viewer.layers.remove(viewer.layers[-1])
+    section.visible, volume.visible = True, False
+    viewer.fit_to_view()
 
 
 def blind_in(driver: Driver, compare: CompareWidget) -> None:
@@ -82,7 +85,6 @@ def measure_in(driver: Driver, compare: CompareWidget, section: Layer) -> None:
     compare.start_button.click()
     driver.wait(lambda: not compare.comparisons.work.running, 60)
     compare.tabs.setCurrentIndex(2)
-    section.visible = True
     driver.shoot("measure")
 
 

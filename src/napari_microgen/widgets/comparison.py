@@ -141,13 +141,13 @@ def verdict(result: Result) -> str:
         return _representative(result)
     if result.fidelity is None:
         return "The images are too small to say whether they can be told apart."
-    kind = "sections" if result.generated.ndim == 3 else "section"
-    its = "the generated volume" if result.generated.ndim == 3 else "the generated image"
+    volume = result.generated.ndim == 3
+    which = "In sections, the generated volume" if volume else "The generated image"
     # The worst of them: their mean would hide one that is far off.
     name, ratio = _worst(result.fidelity)
-    size = f"{ratio:.1f} times the difference between parts of the real image"
+    size = f"{ratio:.2f} times the difference between parts of the real image"
     size = f"at most {size}" if ratio <= TOLD_APART else f"{size}, in {words(name)}"
-    text = f"In {kind}, {its} {_told(ratio)} the real image: {size}."
+    text = f"{which} {_told(ratio)} the real image: {size}."
     return " ".join([text, *_patterns(result.fidelity)])
 
 
@@ -185,8 +185,8 @@ def _representative(side: SideReport) -> str:
     }
     worst = max(errors, key=lambda name: errors[name])
     return (
-        f"'{side.name}' gives every volume fraction to {errors[worst]:.1%} or better (one standard "
-        f"error; '{worst}' is the worst)."
+        f"'{side.name}' gives every volume fraction to {100 * errors[worst]:.1f} % or better "
+        f"(one standard error; '{worst}' is the worst)."
     )
 
 
