@@ -63,6 +63,11 @@ def cells(compare, metric):
 # ---------------------------------------------------------------------- choosing
 
 
+def test_it_is_found_among_the_layer_menus(plugin):
+    entries = plugin.contributions.menus["napari-microgen.measure"]
+    assert "napari-microgen.compare" in {entry.command for entry in entries}
+
+
 def test_generated_and_real_layers_are_told_apart(compare, viewer):
     assert compare.real is viewer.layers["micrograph"]
     assert compare.generated is viewer.layers["generated"]
@@ -342,10 +347,12 @@ def add(compare, press):
     return run
 
 
-def test_what_percolates_and_where_it_flows(add, viewer):
+def test_what_percolates_and_where_it_flows(compare, add, viewer):
     volume = viewer.layers["generated"]
     pore = (volume.data == 0).astype(np.uint8)
+    compare.side_button.click()
     clusters = add("percolating clusters", axis=1)
+    assert not viewer.canvas.grid.enabled  # a third layer would share one of the halves
     through = percolating_cluster(pore == 1, 1)
     np.testing.assert_array_equal(clusters.data, np.where(through, 1, 2 * pore))
     assert clusters.features["share of the phase"][0] == pytest.approx(through.sum() / pore.sum())
@@ -396,3 +403,11 @@ def test_both_share_the_canvas_in_the_same_colours(compare, viewer):
         np.testing.assert_allclose(volume.get_color(value), real.get_color(value))
     compare.side_button.click()
     assert not viewer.canvas.grid.enabled
+
+
+def test_nothing_stays_side_by_side_that_is_not_chosen(compare, viewer):
+    compare.side_button.click()
+    viewer.layers.remove("generated")
+    assert not viewer.canvas.grid.enabled
+    assert not compare.side_button.isChecked()
+    assert not compare.side_button.isEnabled()

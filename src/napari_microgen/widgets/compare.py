@@ -97,6 +97,7 @@ class CompareWidget(Scrolled):
         self._viewer = unwrapped(napari_viewer)
         self.comparisons = comparisons_of(napari_viewer)
         self._side_by_side = jobs_of(napari_viewer).side_by_side
+        self._pair: tuple[Layer, Layer] | None = None
         self._make_choices()
         self._make_results()
         self._lay_out()
@@ -276,6 +277,8 @@ class CompareWidget(Scrolled):
         sections = sections and _flat(real) and not _flat(generated)
         self._rows.setRowVisible(self.normal.native, sections)
         self.start_button.setText("Measure" if generated is None else "Compare")
+        if self._pair not in (None, (real, generated)):
+            self._put_back()  # what is side by side is no longer what is chosen
         self._enable()
 
     def _enable(self) -> None:
@@ -284,7 +287,7 @@ class CompareWidget(Scrolled):
         both = self.real is not None and self.generated is not None
         self.start_button.setEnabled(self.real is not None and not running)
         self.cancel_button.setEnabled(running)
-        self.side_button.setEnabled(both or self.side_button.isChecked())
+        self.side_button.setEnabled(both)
         self.gallery_button.setEnabled(both)
         self.blind_button.setEnabled(both and not running)
         self.extra_button.setEnabled(self.real is not None and not running)
@@ -363,11 +366,18 @@ class CompareWidget(Scrolled):
     @Slot()
     def show_side_by_side(self) -> None:
         """Put real and generated side by side, or everything back."""
-        if not self.side_button.isChecked() or self.real is None or self.generated is None:
-            self._side_by_side.restore()
+        real, generated = self.real, self.generated
+        if not self.side_button.isChecked() or real is None or generated is None:
+            self._put_back()
             return
-        look_like(self.generated, self.real)
-        self._side_by_side.show(self.real, self.generated)
+        self._pair = (real, generated)
+        look_like(generated, real)
+        self._side_by_side.show(real, generated)
+
+    def _put_back(self) -> None:
+        self._pair = None
+        self.side_button.setChecked(False)
+        self._side_by_side.restore()
 
     @Slot()
     def show_gallery(self) -> None:
@@ -380,8 +390,7 @@ class CompareWidget(Scrolled):
         except InputError as error:
             self.comparisons.fail(str(error))
             return
-        self.side_button.setChecked(False)
-        self._side_by_side.restore()
+        self._put_back()
         look_like(layer, real)
         for other in self._viewer.layers:
             other.visible = other is real
@@ -416,6 +425,7 @@ class CompareWidget(Scrolled):
         if what in DIRECTED and self.extra_phase.value is None:
             self.comparisons.fail("Measure first; then the phases can be chosen.")
             return
+        self._put_back()  # a third layer would share one of the halves
         layer.visible = True
         if other is not None:
             other.visible = False  # it has nothing to do with what will lie there

@@ -166,7 +166,6 @@ class Comparisons(QObject):
     def _on_made(self, made: Made) -> str:
         viewer = self._viewer()
         assert viewer is not None  # or _on_ended would have returned
-        self._jobs.side_by_side.restore()  # whose halves a third layer would share
         viewer.add_layer(Layer.create(*made.layer))
         return made.message
 
