@@ -59,7 +59,7 @@ def look_in(driver: Driver, compare: CompareWidget, section: Layer, volume: Laye
     compare.gallery_button.click()
     driver.shoot("compare_slices")
     viewer.layers.remove(viewer.layers[-1])
-    compare.extra_button.click()
+    compare.extra.button.click()
     driver.wait(lambda: not compare.comparisons.work.running, 300)
     viewer.fit_to_view(layers=[volume])
     driver.shoot("compare_layers")

@@ -13,8 +13,8 @@ from napari_microgen.metrics.report import Report
 from napari_microgen.metrics.sides import SideReport
 from napari_microgen.metrics.transport import percolating_cluster, transport
 from napari_microgen.phases import Phase
-from napari_microgen.widgets.comparison import grade, number_text
 from napari_microgen.widgets.comparisons import comparisons_of, write_features
+from napari_microgen.widgets.result_rows import grade, number_text
 from napari_microgen.widgets.results_table import GRADES
 from napari_microgen.widgets.status import ERROR
 
@@ -72,9 +72,7 @@ def test_generated_and_real_layers_are_told_apart(compare, viewer):
     assert compare.real is viewer.layers["micrograph"]
     assert compare.generated is viewer.layers["generated"]
     assert compare.start_button.text() == "Compare"
-
-
-def test_slow_metrics_are_off_and_say_how_slow(compare):
+    # Slow metrics are off and say how slow they are.
     on = [name for name, box in compare.families.items() if box.isChecked()]
     assert on == ["surfaces", "tpb", "chords", "s2"]
     for name in ("transport", "geodesic", "constrictivity"):
@@ -338,10 +336,10 @@ def add(compare, press):
     press()
 
     def run(what, phase=0, axis=0):
-        compare.extra_what.value = what
-        compare.extra_phase.value = phase
-        compare.extra_axis.value = axis
-        press(compare.extra_button)
+        compare.extra.what.value = what
+        compare.extra.phase.value = phase
+        compare.extra.axis.value = axis
+        press(compare.extra.button)
         return compare._viewer.layers[-1]
 
     return run
@@ -386,7 +384,7 @@ def test_what_cannot_be_shown_is_said(compare, add, viewer):
     before = len(viewer.layers)
     add("flux map", phase=200)
     assert "it does not percolate" in compare.state_line.text()
-    compare.extra_of.value = "real"
+    compare.extra.of.value = "real"
     add("flux map")
     assert "is a section" in compare.state_line.text()
     assert len(viewer.layers) == before

@@ -29,16 +29,12 @@ from napari_microgen.widgets.blind_test import blind_steps
 from napari_microgen.widgets.comparison import (
     ComparisonPlan,
     fidelity_text,
-    legend,
     real_side,
-    representativity_rows,
-    table_columns,
-    table_rows,
     verdict,
     what_sections_hide,
 )
 from napari_microgen.widgets.comparisons import comparisons_of
-from napari_microgen.widgets.extra_layers import DIRECTED, MAKERS, Wanted
+from napari_microgen.widgets.extra_pane import ExtraPane
 from napari_microgen.widgets.form import Folded, add_row, two_columns
 from napari_microgen.widgets.gallery import gallery_layer
 from napari_microgen.widgets.inputs import LayerInputs
@@ -46,6 +42,12 @@ from napari_microgen.widgets.jobs import jobs_of, unwrapped
 from napari_microgen.widgets.layout import Scrolled, button, row
 from napari_microgen.widgets.looks import look_like
 from napari_microgen.widgets.result_plots import ResultPlots
+from napari_microgen.widgets.result_rows import (
+    legend,
+    representativity_rows,
+    table_columns,
+    table_rows,
+)
 from napari_microgen.widgets.results_table import ResultsTable, grade_legend
 from napari_microgen.widgets.saving import formats
 from napari_microgen.widgets.status import StatusLine
@@ -160,7 +162,8 @@ class CompareWidget(Scrolled):
         self.plots = ResultPlots(self._viewer)
         self.tabs.addTab(self.plots, "Curves")
         self.tabs.addTab(self._size_tab(), "Size")
-        self.tabs.addTab(self._layers_tab(), "Layers")
+        self.extra = ExtraPane(self.add_layer)
+        self.tabs.addTab(self.extra, "Layers")
         self.tabs.addTab(self._blind_tab(), "Blind test")
 
     def _numbers_tab(self) -> QWidget:
@@ -183,19 +186,6 @@ class CompareWidget(Scrolled):
         )
         about.setWordWrap(True)
         return _column(about, self.size_table)
-
-    def _layers_tab(self) -> QWidget:
-        self.extra_what = ComboBox(choices=tuple(MAKERS), name="what")
-        self.extra_of = ComboBox(choices=("generated", "real"), name="of")
-        self.extra_phase = ComboBox(choices=[], name="phase")
-        self.extra_axis = ComboBox(choices=[(a, i) for i, a in enumerate("zyx")], name="axis")
-        self._extra_rows = rows = two_columns()
-        add_row(rows, "Show", self.extra_what.native, "What to add as a layer.")
-        add_row(rows, "Of", self.extra_of.native, "Which of the two images.")
-        add_row(rows, "Phase", self.extra_phase.native, "Which phase.")
-        add_row(rows, "Along", self.extra_axis.native, "From which face to which.")
-        self.extra_button = button("Add layer", self.add_layer, "Compute it and add the layer.")
-        return _column(rows, row(self.extra_button))
 
     def _blind_tab(self) -> QWidget:
         self.questions = SpinBox(value=20, min=5, max=200, name="questions")
@@ -220,11 +210,9 @@ class CompareWidget(Scrolled):
 
     def _connect(self) -> None:
         self.inputs.changed.connect(self._on_inputs)
-        self.extra_what.changed.connect(self._on_extra)
         self.comparisons.work_changed.connect(self._on_work)
         self.comparisons.result_changed.connect(self._on_result)
         self.comparisons.test_ready.connect(self._on_test)
-        self._on_extra()
         if self.comparisons.test is not None:
             self.blind.begin(self.comparisons.test)
 
@@ -290,7 +278,7 @@ class CompareWidget(Scrolled):
         self.side_button.setEnabled(both)
         self.gallery_button.setEnabled(both)
         self.blind_button.setEnabled(both and not running)
-        self.extra_button.setEnabled(self.real is not None and not running)
+        self.extra.button.setEnabled(self.real is not None and not running)
         self.copy_button.setEnabled(result is not None)
         self.save_button.setEnabled(result is not None and not running)
 
@@ -330,7 +318,7 @@ class CompareWidget(Scrolled):
         self.legend.setVisible(isinstance(result, Report))
         self.plots.show_result(result)
         self.size_table.show_rows(representativity_rows(real_side(result)))
-        self._offer_phases(result)
+        self.extra.offer(result.phases)
         self._enable()
 
     def _tell_fidelity(self, result: Result) -> None:
@@ -401,38 +389,23 @@ class CompareWidget(Scrolled):
 
     # ------------------------------------------------------------------ layers on request
 
-    def _offer_phases(self, result: Result) -> None:
-        before = self.extra_phase.value
-        phases = [(phase.name, phase.value) for phase in result.phases]
-        self.extra_phase.choices = phases
-        if before in [value for _, value in phases]:
-            self.extra_phase.value = before
-
-    def _on_extra(self) -> None:
-        directed = self.extra_what.value in DIRECTED
-        for editor in (self.extra_phase, self.extra_axis):
-            self._extra_rows.setRowVisible(editor.native, directed)
-
     @Slot()
     def add_layer(self) -> None:
         """Compute the chosen layer in a thread and add it."""
         layer, other = self.generated, self.real
-        if layer is None or self.extra_of.value == "real":
+        if layer is None or self.extra.of.value == "real":
             layer, other = other, layer
-        what = self.extra_what.value
         if layer is None:
             return
-        if what in DIRECTED and self.extra_phase.value is None:
+        wanted = self.extra.wanted(layer, self.inputs.zero_meaning)
+        if wanted is None:
             self.comparisons.fail("Measure first; then the phases can be chosen.")
             return
         self._put_back()  # a third layer would share one of the halves
         layer.visible = True
         if other is not None:
             other.visible = False  # it has nothing to do with what will lie there
-        self.comparisons.make_layer(Wanted(
-            what, layer, self.inputs.zero_meaning, self.extra_phase.value or 0,
-            self.extra_axis.value,
-        ))  # fmt: skip
+        self.comparisons.make_layer(wanted)
 
     # ------------------------------------------------------------------ blind test
 

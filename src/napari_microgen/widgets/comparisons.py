@@ -13,9 +13,10 @@ from napari.utils.notifications import show_error
 from qtpy.QtCore import QObject, Signal, Slot
 
 from napari_microgen.metrics.report import Report
-from napari_microgen.widgets.comparison import comparison_steps, phase_columns, real_side
+from napari_microgen.widgets.comparison import comparison_steps, real_side
 from napari_microgen.widgets.extra_layers import extra_steps
 from napari_microgen.widgets.jobs import jobs_of, unwrapped
+from napari_microgen.widgets.result_rows import phase_columns
 from napari_microgen.widgets.saving import save_steps
 from napari_microgen.widgets.text import sentence
 

@@ -15,7 +15,7 @@ from qtpy.QtWidgets import (
     QTreeWidgetItem,
 )
 
-from napari_microgen.widgets.comparison import (
+from napari_microgen.widgets.result_rows import (
     AXIS,
     COLUMN_HINTS,
     FAIR,
