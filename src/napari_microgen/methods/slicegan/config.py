@@ -17,7 +17,7 @@ _PAPER: dict[str, Any] = {
     "generator_volumes": 32, "planes": 64, "real_patches": 32, "generator_rate": 1e-4,
     "critic_rate": 1e-4, "beta1": 0.0, "beta2": 0.9, "penalty": 10.0, "averaging": 0.999,
     "smooth_start": False, "smoothing": 0.0, "match_fractions": False, "fidelity_every": 50,
-    "warm_up": 0, "anchor": 0.0, "isotropic": "no",
+    "warm_up": 0, "anchor": 0.0, "lattice": 0.0, "isotropic": "no",
 }  # fmt: skip
 
 _STANDARD: dict[str, Any] = {
@@ -109,6 +109,9 @@ class SliceGANConfig(Config):
         0.2, "Weight of the squared errors of volume fractions and two-point correlation.",
         minimum=0, maximum=1000, advanced=True,
     )  # fmt: skip
+    lattice: float = setting(
+        100.0, "Weight of what repeats at every 16th voxel.", minimum=0, maximum=1e5, advanced=True
+    )
     penalty: float = setting(
         1.0, "Weight of the gradient penalty (R1 every 8th step, or Wasserstein's lambda).",
         minimum=0, maximum=1000, advanced=True,

@@ -33,7 +33,7 @@ from napari_microgen.networks.slice_generator import (
     symmetrised,
 )
 from napari_microgen.phases import luminance
-from napari_microgen.training.anchors import TwoPointAnchor
+from napari_microgen.training.anchors import TwoPointAnchor, lattice_variance
 from napari_microgen.training.averaging import AveragedGenerator
 from napari_microgen.training.device import choose_device, spare_threads
 from napari_microgen.training.losses import (
@@ -65,6 +65,8 @@ PENALTY_INTERVAL = 8
 """Steps between two R1 penalties, each weighted that much more."""
 
 PENALTY_PATCHES = 8
+
+LATTICE_PERIODS = (16,)
 
 RISE_STEPS = 200
 """Steps over which the generator's learning rate rises after the warm-up."""
@@ -214,10 +216,12 @@ class SliceGANTraining:
             # Adam's first steps are long whatever the gradient; a good start would not survive.
             rise = min(1.0, (index - self.config.warm_up + 1) / RISE_STEPS)
             self.generator_optimiser.param_groups[0]["lr"] = rise * self.config.generator_rate
-            losses |= self._logistic_generator_step(fakes)
+            losses |= self._logistic_generator_step(fakes, volumes)
         return losses
 
-    def _logistic_generator_step(self, fakes: Sequence[Tensor]) -> dict[str, float]:
+    def _logistic_generator_step(
+        self, fakes: Sequence[Tensor], volumes: Tensor
+    ) -> dict[str, float]:
         self.critics.requires_grad_(False)
         adversarial = torch.zeros((), device=self.device)
         anchor = torch.zeros((), device=self.device)
@@ -226,8 +230,10 @@ class SliceGANTraining:
                 adversarial = adversarial + logistic_generator(critic, fake)
             anchor = anchor + target.loss(fake)
         self.critics.requires_grad_(True)
-        self._descend_generator(adversarial + self.config.anchor * anchor)
         count = len(fakes)
+        lattice = sum((lattice_variance(volumes, p) for p in LATTICE_PERIODS), torch.zeros(()))
+        total = adversarial + self.config.anchor * anchor + self.config.lattice * count * lattice
+        self._descend_generator(total)
         return {
             "generator": float(adversarial.detach()) / count,
             "statistics": float(anchor.detach()) / count,

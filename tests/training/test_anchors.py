@@ -1,0 +1,52 @@
+import numpy as np
+import pytest
+import torch
+
+from napari_microgen.phases import PhaseImage
+from napari_microgen.training.anchors import LAGS, TwoPointAnchor, lattice_variance
+from napari_microgen.training.patches import PatchSampler
+
+
+def anchor(labels):
+    sampler = PatchSampler(PhaseImage.from_labels(labels), 64, "none")
+    return TwoPointAnchor(sampler, np.random.default_rng(0), torch.device("cpu")), sampler
+
+
+def test_patches_of_the_image_itself_cost_next_to_nothing():
+    noise = np.random.default_rng(0).integers(0, 2, (200, 200))
+    target, sampler = anchor(noise)
+    same = target.loss(sampler.draw(256, np.random.default_rng(1)))
+    other = torch.ones(256, 2, 64, 64) * torch.tensor([1.0, 0.0])[:, None, None]
+    assert same < 0.05 < 100 < target.loss(other)
+
+
+def test_covariance_of_noise_is_its_variance_at_lag_zero_and_nothing_elsewhere():
+    noise = np.random.default_rng(0).random((400, 400)) < 0.3
+    target, _ = anchor(noise.astype(int))
+    covariance = target.correlations.clone()
+    variance = covariance[:, :, 0, 0]
+    torch.testing.assert_close(variance, torch.full((2, 2), 0.21), atol=0.01, rtol=0)
+    covariance[:, :, 0, 0] = 0
+    assert covariance.shape == (2, 2, LAGS, LAGS)
+    assert covariance.abs().max() < 0.01
+
+
+def test_the_two_diagonals_are_told_apart():
+    stripes = (np.add.outer(np.arange(256), np.arange(256)) // 4) % 2
+    target, _ = anchor(stripes)
+    forward, backward = target.correlations[0, :, 4, 4]
+    # Along one diagonal the stripes return after 4 steps, along the other they never change.
+    torch.testing.assert_close(forward, torch.tensor(0.25), atol=0.01, rtol=0)
+    torch.testing.assert_close(backward, torch.tensor(0.25), atol=0.01, rtol=0)
+    forward, backward = target.correlations[0, :, 2, 2]
+    assert forward < 0 < backward
+
+
+def test_a_lattice_has_its_own_variance_and_noise_next_to_none():
+    cell = torch.zeros(16, 16, 16)
+    cell[:8] = 1
+    volume = cell.repeat(4, 4, 4)[None, None]
+    assert lattice_variance(volume, 16) == pytest.approx(0.25, rel=1e-3)
+    assert lattice_variance(torch.ones_like(volume), 16) == 0
+    noise = torch.rand(1, 1, 64, 64, 64, generator=torch.Generator().manual_seed(0))
+    assert lattice_variance(noise, 16) == pytest.approx(1 / 12 / 64, rel=0.1)
