@@ -195,3 +195,23 @@ def test_an_interrupt_keeps_the_old_model(model):
         raise KeyboardInterrupt
     assert model.read_bytes() == before
     assert list(model.parent.iterdir()) == [model]
+
+
+def test_two_threads_of_one_program_may_write_the_same_file(tmp_path):
+    """As when one image is trained on in two windows."""
+    from concurrent.futures import ThreadPoolExecutor
+    from threading import Barrier
+
+    from napari_microgen.io.files import replacing
+
+    path, both = tmp_path / "run", Barrier(2)
+
+    def write(content):
+        with replacing(path) as part:
+            part.write_bytes(content)
+            both.wait(10)
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(write, (b"one", b"two")))
+    assert path.read_bytes() in (b"one", b"two")
+    assert list(tmp_path.iterdir()) == [path]
