@@ -413,3 +413,9 @@ def test_bad_settings_are_refused_in_one_sentence(changes, match):
 def test_memory_estimate_grows_with_the_networks(image):
     quick, paper = (METHOD.config_class.from_preset(p) for p in ("quick", "paper"))
     assert METHOD.memory_needed([image], quick) < 2e9 < METHOD.memory_needed([image], paper)
+
+
+def test_pixels_that_are_no_squares_are_warned_of(image):
+    flat = PhaseImage.from_labels(blobs((128, 128)), voxel_size=(3, 1), unit="nm", name="flat")
+    assert any("pixels of 3 x 1 nm" in w for w in METHOD.check([flat], config()))
+    assert not any("pixels of" in w for w in METHOD.check([image], config()))

@@ -63,6 +63,12 @@ class SliceGAN(Method):
                     f"'{image.name}' is only {image.shape[0]} x {image.shape[1]} pixels; the "
                     "volume can hold no more variety than it shows."
                 )
+            height, width = image.voxel_size[-2:]
+            if not 0.99 < height / width < 1.01:
+                warnings.append(
+                    f"'{image.name}' has pixels of {height:g} x {width:g} {image.unit}, but the "
+                    "generated voxels are cubes; resample it first, or correct the layer scale."
+                )
             if len(orientation.axes) == 3 and image_symmetry(image.as_labels()) != "square":
                 warnings.append(
                     f"'{image.name}' looks different along its two axes, but one image stands for "
