@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 
@@ -196,6 +198,76 @@ def test_real_and_generated_share_the_canvas_and_everything_is_put_back(generate
     viewer.layers.remove(volume)
     assert not grid.enabled
     assert other.visible
+
+
+def test_without_the_halves_volumes_stand_in_a_row_right_of_the_image(generate, press, viewer):
+    real = viewer.layers["micrograph"]
+    real.translate = (100, 200)
+    generate.side_by_side.value = False
+    first, second = press(), press()
+    corners = [x.extent.world[:, -2:] for x in (real, first, second)]
+    for left, right in itertools.pairwise(corners):
+        assert right[0, 1] > left[1, 1]
+        assert right[0, 0] == left[0, 0]
+    assert viewer.layers["generated, seed 0 confidence"].translate == pytest.approx(first.translate)
+
+
+def test_halves_show_the_same_place_wherever_the_image_stands(generate, press, viewer):
+    real = viewer.layers["micrograph"]
+    real.translate = (100, 200)
+    volume = press()
+    confidence = viewer.layers["generated, seed 0 confidence"]
+    np.testing.assert_allclose(volume.extent.world[0, 1:], real.extent.world[0])
+    np.testing.assert_allclose(confidence.translate, volume.translate)
+    generate.side_by_side.value = False
+    assert volume.extent.world[0, 2] > real.extent.world[1, 1]
+    np.testing.assert_allclose(confidence.translate, volume.translate)
+
+
+def test_nothing_takes_the_place_of_a_real_image_that_was_deleted(generate, press, viewer):
+    press()
+    viewer.layers.remove("micrograph")
+    assert generate.real.value is None
+    press()
+    assert not viewer.canvas.grid.enabled
+
+
+def test_a_volume_looks_like_its_own_training_layer_whatever_was_chosen_meanwhile(
+    generate, model, press, viewer, labels, field_method
+):
+    other = viewer.add_labels(labels > 0, name="other", colormap={None: "black", 1: "#ff0000"})
+    *_, last = get_method("field").train(
+        [PhaseImage.from_layer(other)], field_method(steps=5, pause=0.0)
+    )
+    generate.jobs.add_model("other", last.model)
+    first, second = generate.jobs.models
+    assert generate.model.value is second
+    other.opacity = 0.3
+    generate.jobs.generation_changed.connect(lambda: setattr(generate.model, "value", first))
+    assert press().opacity == 0.3
+
+
+def test_the_label_selected_for_painting_is_not_the_only_one_shown(generate, press, viewer):
+    viewer.layers["micrograph"].show_selected_label = True
+    volume = press()
+    assert not volume.show_selected_label
+    assert not volume.colormap.use_selection
+
+
+def test_huge_labels_come_back_as_they_are(open_dock, field_method, viewer, labels, qtbot):
+    huge = np.array([0, 3, 4_000_000_000], np.uint32)[np.searchsorted([0, 3, 200], labels)]
+    layer = viewer.add_labels(huge, name="huge")
+    *_, last = get_method("field").train(
+        [PhaseImage.from_layer(layer)], field_method(steps=5, pause=0.0)
+    )
+    widget = open_dock("Generate")
+    widget.jobs.add_model("huge", last.model)
+    for side in widget.shape:
+        side.value = 16
+    with qtbot.waitSignal(widget.jobs.generated, timeout=WAIT) as caught:
+        widget.generate_button.click()
+    assert set(np.unique(caught.args[0].data)) <= set(np.unique(huge))
+    assert not widget.jobs.generation.running
 
 
 def test_models_of_one_dock_are_offered_in_a_new_one(generate, viewer, open_dock):

@@ -15,13 +15,16 @@ if TYPE_CHECKING:
 
     from napari.layers import Layer
     from napari.types import LayerDataTuple
-    from napari.utils.colormaps import DirectLabelColormap
+    from napari.utils.colormaps import CyclicLabelColormap, DirectLabelColormap
 
     from napari_microgen.methods.base import Sample
     from napari_microgen.phases import Phase
 
 METADATA_KEY = "microgen"
 """Key of `layer.metadata` under which a generated layer says where it comes from."""
+
+LARGEST_DIRECT = 2**15
+"""Largest label that napari colours from a table of colours without numba, whatever the signs."""
 
 # ---------------------------------------------------------------------- samples to layers
 
@@ -83,10 +86,15 @@ def phase_table(sample: Sample) -> dict[str, list[Any]]:
     }
 
 
-def phase_colormap(phases: Sequence[Phase]) -> DirectLabelColormap:
-    """Return a napari colormap that gives every phase its colour, the phase 0 too."""
-    from napari.utils.colormaps import DirectLabelColormap
+def phase_colormap(phases: Sequence[Phase]) -> DirectLabelColormap | CyclicLabelColormap:
+    """Return a napari colormap that gives every phase its colour, the phase 0 too.
 
+    Labels beyond `LARGEST_DIRECT` get napari's own colours.
+    """
+    from napari.utils.colormaps import DirectLabelColormap, label_colormap
+
+    if any(abs(phase.value) > LARGEST_DIRECT for phase in phases):
+        return label_colormap()
     colors: dict[int | None, Any] = {phase.value: phase.color for phase in phases}
     return DirectLabelColormap(color_dict={None: "transparent", 0: "transparent", **colors})
 

@@ -17,6 +17,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_microgen.errors import InputError, MicrogenError
+from napari_microgen.io.layers import METADATA_KEY
 from napari_microgen.methods import load_model
 from napari_microgen.resources import size_text
 from napari_microgen.widgets.form import add_row, two_columns
@@ -29,6 +30,8 @@ from napari_microgen.widgets.status import StatusLine
 from napari_microgen.widgets.text import words
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from magicgui.widgets.bases import ValueWidget
     from napari.layers import Layer
     from napari.viewer import Viewer
@@ -67,8 +70,11 @@ class GenerateWidget(Scrolled):
         self.seed = SpinBox(value=0, min=0, max=2**31 - 1, name="seed")
         self.confidence = CheckBox(value=True, text="")
         self.probabilities = CheckBox(text="")
-        self.real = ComboBox(choices=[], name="real")
+        self.real = ComboBox(choices=[], nullable=True, name="real")
         self.side_by_side = CheckBox(value=True, text="Real and generated side by side")
+        self.side_by_side.tooltip = (
+            "Halve the view with one camera for both; otherwise volumes stand right of the image."
+        )
         self.check_line = StatusLine()
         self.generate_button = button("Generate", self.generate, "Generate the volume.")
         self.cancel_button = button("Cancel", self.jobs.cancel_generation, "Stop generating.")
@@ -133,7 +139,8 @@ class GenerateWidget(Scrolled):
         labels = self.chosen_model is not None and self.chosen_model.origin.kind == "labels"
         for row_of_labels in (self.confidence, self.probabilities):
             self._rows.setRowVisible(row_of_labels.native, labels)
-        learned_from = self._training_layer()
+        data = self.chosen_model.origin.data if self.chosen_model is not None else ()
+        learned_from = self._training_layer(data)
         if learned_from is not None:
             self.real.value = learned_from
         self._on_periodic()
@@ -227,7 +234,7 @@ class GenerateWidget(Scrolled):
     @Slot(object)
     def _on_generated(self, layer: Layer) -> None:
         self._generated = layer
-        learned_from = self._training_layer()
+        learned_from = self._training_layer(layer.metadata[METADATA_KEY]["model"]["data"])
         if learned_from is not None:
             look_like(layer, learned_from)
         self._compare()
@@ -241,9 +248,8 @@ class GenerateWidget(Scrolled):
         with self.real.changed.blocked():
             self.real.choices = [(layer.name, layer) for layer in layers]
 
-    def _training_layer(self) -> Layer | None:
-        """Return the layer that the model was trained on, if it is still there."""
-        data = self.chosen_model.origin.data if self.chosen_model is not None else ()
+    def _training_layer(self, data: Sequence[Mapping[str, Any]]) -> Layer | None:
+        """Return the layer of a model's training data, if it is still there."""
         names = [str(d["name"]) for d in data]
         return next((x for x in self.real.choices if x is not None and x.name in names), None)
 

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from napari.layers import Layer
+from napari.layers import Image, Labels, Layer
 from napari.utils.notifications import show_error, show_info
 from qtpy.QtCore import QEvent, QObject, Signal, Slot
 from qtpy.QtWidgets import QApplication
 
 from napari_microgen.widgets.checkpoints import discard_old
 from napari_microgen.widgets.generation import generation_steps, model_steps
+from napari_microgen.widgets.placement import add_beside
 from napari_microgen.widgets.preview import Preview
 from napari_microgen.widgets.side_by_side import SideBySide
 from napari_microgen.widgets.state import GenerationState, Status, TrainingState
@@ -216,10 +217,16 @@ class Jobs(QObject):
         elif outcome.value is None:
             self._tell_generation(GenerationState(message="Cancelled; nothing was added."))
         else:
-            layers = [viewer.add_layer(Layer.create(*each)) for each in outcome.value.layers]
+            layers = [Layer.create(*each) for each in outcome.value.layers]
             voxels = " × ".join(str(n) for n in layers[-1].data.shape[:3])
             message = f"Generated {voxels} voxels in {outcome.value.seconds:.1f} s."
             self._tell_generation(GenerationState(message=message))
+            self.side_by_side.restore()  # which puts the volume before back to its place
+            add_beside(
+                viewer,
+                layers,
+                [x for x in viewer.layers if x.visible and isinstance(x, Labels | Image)],
+            )
             self.generated.emit(layers[-1])
 
     # ------------------------------------------------------------------ models and tasks

@@ -14,7 +14,8 @@ def look_like(layer: Layer, real: Layer) -> None:
     """Give a layer the colours, contrast and opacity of another of its kind."""
     layer.opacity = real.opacity
     if isinstance(layer, Labels) and isinstance(real, Labels):
-        layer.colormap = real.colormap.model_copy()
+        # Not the label that is selected for painting, which may be the only one shown.
+        layer.colormap = real.colormap.model_copy(update={"use_selection": False})
     elif isinstance(layer, Image) and isinstance(real, Image) and not layer.rgb and not real.rgb:
         layer.colormap = real.colormap
         layer.contrast_limits_range = real.contrast_limits_range

@@ -5,11 +5,11 @@ from __future__ import annotations
 import weakref
 from typing import TYPE_CHECKING
 
-import numpy as np
 from napari.layers import Layer
 
 from napari_microgen.io.layers import METADATA_KEY, sample_layers
 from napari_microgen.widgets.looks import look_like
+from napari_microgen.widgets.placement import add_beside
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from napari_microgen.methods.base import Sample, Shape
 
 MARK = f"{METADATA_KEY}_preview"
-GAP = 0.05
-"""Distance to the training image, as a share of the preview's width."""
 
 
 def is_preview(layer: Layer) -> bool:
@@ -83,26 +81,12 @@ class Preview:
         data, keywords, kind = sample_layers(sample, "preview")[-1]
         keywords["metadata"] = {MARK: True}
         layer = Layer.create(data, keywords, kind)
-        layer.translate = self._place(layer)
         if self._beside is not None:
             look_like(layer, self._beside)
-        was_flat = viewer.dims.ndim < 3
         active = viewer.layers.selection.active
-        viewer.add_layer(layer)
+        add_beside(viewer, [layer], [] if self._beside is None else [self._beside])
         viewer.layers.selection.active = active
-        if was_flat:
-            viewer.dims.set_point(0, float(layer.extent.world[:, 0].mean()))
-        viewer.fit_to_view()
         return layer
-
-    def _place(self, layer: Layer) -> np.ndarray:  # type: ignore[type-arg]
-        """Return where the preview stands right of the training image, their tops in line."""
-        if self._beside is None:
-            return np.zeros(3)
-        low, high = self._beside.extent.world[:, -2:]
-        scale = np.asarray(layer.scale)
-        right = high[1] + scale[2] * (1 + GAP * layer.data.shape[2])
-        return np.array([0.0, low[0], right])
 
     def _remove(self) -> None:
         viewer = self._viewer()

@@ -5,6 +5,9 @@ from __future__ import annotations
 import weakref
 from typing import TYPE_CHECKING, Any
 
+from napari_microgen.io.layers import METADATA_KEY
+from napari_microgen.widgets.placement import shift_onto
+
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Layer
@@ -27,6 +30,7 @@ class SideBySide:
         self._before: dict[str, Any] | None = None
         self._visible: weakref.WeakKeyDictionary[Layer, bool] = weakref.WeakKeyDictionary()
         self._named: list[Layer] = []
+        self._places: list[tuple[Layer, Any]] = []
         viewer.layers.events.removed.connect(self._on_removed)
 
     @property
@@ -38,7 +42,8 @@ class SideBySide:
         """Put the real image in the left half and the generated one in the right half.
 
         Both are drawn at the same scale, and the view is the size of the generated one, so that
-        equal pieces of material are compared. Other layers are hidden until `restore`.
+        equal pieces of material are compared. Until `restore`, other layers are hidden, and the
+        generated one and its maps stand where the real one is, since the halves share a camera.
         """
         self.restore()
         viewer = self._viewer()
@@ -55,6 +60,10 @@ class SideBySide:
         for layer in (real, generated):
             layer.name_overlay.visible = True
         self._named = [real, generated]
+        shift = shift_onto(generated, real)
+        for layer in same_origin(viewer, generated):
+            self._places.append((layer, layer.translate.copy()))
+            layer.translate = layer.translate + shift
         self._look_at(viewer, generated)
 
     def restore(self) -> None:
@@ -68,7 +77,9 @@ class SideBySide:
             layer.visible = self._visible.get(layer, layer.visible)
         for layer in self._named:
             layer.name_overlay.visible = False
-        self._before, self._named = None, []
+        for layer, place in self._places:
+            layer.translate = place
+        self._before, self._named, self._places = None, [], []
         self._visible.clear()
         viewer.fit_to_view()
 
@@ -81,3 +92,13 @@ class SideBySide:
         middle = layer.extent.world.mean(axis=0)
         viewer.dims.set_point(range(viewer.dims.ndim)[-layer.ndim :], middle)
         viewer.fit_to_view(layers=[layer])
+
+
+def same_origin(viewer: ViewerModel, generated: Layer) -> list[Layer]:
+    """Return a generated layer and the maps that belong to it."""
+    origin = generated.metadata.get(METADATA_KEY)
+    return [
+        x
+        for x in viewer.layers
+        if x is generated or (origin is not None and x.metadata.get(METADATA_KEY) == origin)
+    ]
