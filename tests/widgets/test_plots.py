@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 
-from napari_microgen.widgets.plots import MAX_POINTS, CurvePlot, RatioAxis, thinned
+from napari_microgen.widgets.plots import MAX_POINTS, CurvePlot, RatioAxis, thinned, usual_range
 from napari_microgen.widgets.state import Curves
 
 
@@ -60,3 +60,27 @@ def test_axes_follow_the_theme(plot):
     dark = plot.plot.getAxis("left").textPen().color().lightness()
     plot._viewer.theme = "light"
     assert plot.plot.getAxis("left").textPen().color().lightness() < dark
+
+
+def test_a_single_measurement_is_a_dot_and_more_are_a_line(plot):
+    curves = Curves()
+    curves.add(0, {"ssa": 2.0})
+    plot.show_curves(curves)
+    assert plot._lines["ssa"].opts["symbol"] == "o"
+    curves.add(1, {"ssa": 2.0})
+    plot.show_curves(curves)
+    assert plot._lines["ssa"].opts["symbol"] is None
+
+
+def test_a_few_wild_steps_do_not_squeeze_the_rest():
+    calm = [0.5, 1.5] * 250
+    low, high = usual_range([[50.0] * 8 + calm, [math.nan, 1.0], []])
+    assert (low, high) == (0.5, 1.5)
+    assert usual_range([]) == (0, 1)
+
+
+def test_a_note_tells_how_to_read_the_values(qtbot):
+    plot = CurvePlot(ViewerModel(), "Error over noise", note="1 is as good as it gets.")
+    qtbot.addWidget(plot)
+    plot.show_curves(Curves())
+    assert "1 is as good as it gets." in plot.legend.text()

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from napari.layers import Labels
 from qtpy.QtWidgets import QApplication
 
 from napari_microgen.methods import METHODS, load_model
@@ -7,6 +8,7 @@ from napari_microgen.widgets.jobs import jobs_of
 from napari_microgen.widgets.plots import CurvePlot
 from napari_microgen.widgets.state import Status
 from napari_microgen.widgets.status import ERROR, WARNING
+from napari_microgen.widgets.train import layer_file
 
 WAIT = 10_000
 
@@ -62,6 +64,7 @@ def test_start_waits_for_the_check(train, until):
     train.script_button.click()
     command = QApplication.clipboard().text()
     assert command.startswith("napari-microgen train field micrograph.tif")
+    assert layer_file(Labels(np.zeros((2, 2), int), name="a: b/c")) == "a_b_c.tif"
 
 
 def test_bad_input_is_one_red_sentence_and_changes_nothing(train, viewer, until):
@@ -148,6 +151,15 @@ def test_cancel_keeps_the_model_and_offers_to_resume(started, until, paused):
     assert [m.name for m in started.jobs.models] == ["Random field of micrograph"]
     assert started.save_button.isEnabled()
     assert "Resume goes on" in started.progress.state_line.text()
+
+
+def test_a_training_stopped_before_its_first_model_says_so(train):
+    training = train.jobs.training
+    training.begin("nothing yet")
+    training.stop()
+    training.end()
+    assert train.progress.state_line.text() == "Stopped before there was a model."
+    assert not train.save_button.isEnabled()
 
 
 def test_resume_goes_on_where_it_stopped_and_replaces_the_model(started, until):

@@ -42,7 +42,9 @@ def choose_device(name: str) -> tuple[torch.device, str]:
 def _title(name: str) -> str:
     if name == "cuda":
         return f"CUDA ({torch.cuda.get_device_name()})"
-    return {"mps": "MPS (Apple GPU)", "cpu": f"CPU ({torch.get_num_threads()} threads)"}[name]
+    threads = torch.get_num_threads()
+    cpu = f"CPU ({threads} thread{'s' if threads > 1 else ''})"
+    return {"mps": "MPS (Apple GPU)", "cpu": cpu}[name]
 
 
 def spare_threads(wanted: int = 0) -> int:

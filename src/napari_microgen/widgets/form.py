@@ -102,7 +102,7 @@ class Folded(QCollapsible):
     """Content that is folded away under its title, and may grow while it is open."""
 
     def __init__(self, title: str, layout: QLayout) -> None:
-        super().__init__(title)
+        super().__init__(title, collapsedIcon="▶")
         inside = QWidget()
         inside.setLayout(layout)
         layout.setContentsMargins(0, 4, 0, 0)

@@ -38,13 +38,18 @@ class CurvePlot(QWidget):
     heading : str
     ratios : bool, optional
         Whether the values are ratios: drawn logarithmically around a dashed line at 1.
+    note : str, optional
+        What to know when reading the values; stands below the heading.
     """
 
-    def __init__(self, viewer: ViewerModel, heading: str, ratios: bool = False) -> None:
+    def __init__(
+        self, viewer: ViewerModel, heading: str, ratios: bool = False, note: str = ""
+    ) -> None:
         super().__init__()
-        self._viewer, self._heading = viewer, heading
+        self._viewer = viewer
+        self._heading = f"<b>{heading}</b>" + (f"<br>{note}<br>" if note else " &nbsp; ")
         self._lines: dict[str, Any] = {}
-        self.legend = QLabel(heading)
+        self.legend = QLabel()
         self.legend.setWordWrap(True)
         self.legend.setTextFormat(Qt.TextFormat.RichText)
         axes = {"left": RatioAxis("left")} if ratios else {}
@@ -72,11 +77,19 @@ class CurvePlot(QWidget):
             if name not in self._lines:
                 color = COLORS[len(self._lines) % len(COLORS)]
                 self._lines[name] = self.plot.plot(pen=pg.mkPen(color, width=1.5))
+                self._lines[name].setSymbolBrush(color)
+                self._lines[name].setSymbolPen(None)
+                self._lines[name].setSymbolSize(5)
         for name, (steps, values) in curves.points.items():
+            self._lines[name].setSymbol("o" if len(steps) == 1 else None)  # no line from one point
             self._lines[name].setData(*thinned(steps, values))
         self._write_legend()
-        if self._one is not None and self._lines:
+        if not self._lines:
+            return
+        if self._one is not None:
             self._show_one(np.concatenate([values for _, values in curves.points.values()]))
+        else:
+            self.plot.setYRange(*usual_range([values for _, values in curves.points.values()]))
 
     def _show_one(self, values: NDArray[np.float64]) -> None:
         """Keep the line at 1 in sight."""
@@ -94,7 +107,7 @@ class CurvePlot(QWidget):
             + words(name).replace(" ", "&nbsp;").replace("-", "‑")
             for name, line in self._lines.items()
         ]
-        self.legend.setText(" &nbsp; ".join([f"<b>{self._heading}</b>", *entries]))
+        self.legend.setText(self._heading + " &nbsp; ".join(entries))
 
     def _on_theme(self) -> None:
         theme = get_theme(self._viewer.theme)
@@ -123,6 +136,18 @@ class RatioAxis(pg.AxisItem):  # type: ignore[misc]
     def tickStrings(self, values: Sequence[float], _scale: float, _spacing: float) -> list[str]:
         """Return the numbers at the ticks."""
         return [f"{10**v:.3g}" for v in values]
+
+
+def usual_range(curves: Sequence[Sequence[float]]) -> tuple[float, float]:
+    """Return a range that holds all but the rarest 5 % of every curve.
+
+    A few wild steps at the start of a training would else squeeze all the rest flat.
+    """
+    finite = [np.asarray(values)[np.isfinite(values)] for values in curves]
+    ends = [np.quantile(v, (0.025, 0.975)) for v in finite if v.size]
+    if not ends:
+        return 0.0, 1.0
+    return float(min(low for low, _ in ends)), float(max(high for _, high in ends))
 
 
 def thinned(steps: list[int], values: list[float]) -> tuple[Any, Any]:

@@ -44,10 +44,17 @@ class TrainingProgress(QWidget):
         self.figures.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.state_line = StatusLine()
         self.losses = CurvePlot(viewer, "Losses by step")
-        self.ratios = CurvePlot(viewer, "Error over noise by step", ratios=True)
+        self.ratios = CurvePlot(
+            viewer,
+            "Error over noise by step",
+            ratios=True,
+            note="At 1 it cannot be told from another part of the image.",
+        )
         hint = (
-            "Difference between generated and real image, over the difference between parts of "
-            "the real image: at 1 nothing distinguishes them."
+            "<p>Difference between generated and real image, over the difference between parts of "
+            "the real image: at 1 nothing distinguishes them, at 2 it is twice as far off.</p>"
+            "<p>Ripple is unevenness of the two-point correlation at long distances, such as a "
+            "lattice leaves; isotropy is about whether the axes differ as they do in the image.</p>"
         )
         self.table = SmallTable(("Error over noise", "Now", "Best model"))
         self.ratios.setToolTip(hint)
@@ -109,9 +116,13 @@ class TrainingProgress(QWidget):
             Status.PAUSED: "Paused.",
             Status.STOPPING: "Stopping after this step…",
             Status.DONE: "Finished; the model is ready in Generate.",
-            Status.STOPPED: "Stopped; the best model is ready in Generate, and Resume goes on.",
+            Status.STOPPED: "Stopped; the best model is ready in Generate. Resume goes on with the "
+            "same images and settings."
+            if training.model is not None
+            else "Stopped before there was a model.",
         }.get(training.status, "")
-        self.state_line.tell(" ".join(filter(None, (said, training.message))))
+        news = "" if training.status is Status.STOPPED else training.message
+        self.state_line.tell(" ".join(filter(None, (said, news))))
 
 
 def figures(progress: Progress) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import ComboBox
@@ -65,10 +66,16 @@ class TrainWidget(Scrolled):
     def _make_parts(self) -> None:
         self.check_line = StatusLine()
         self.start_button = button("Start", self.start, "Train from the beginning.")
-        self.resume_button = button("Resume", self.resume, "Go on from the last checkpoint.")
+        self.resume_button = button(
+            "Resume",
+            self.resume,
+            "Go on from the last checkpoint of these images and settings; a training that has used "
+            "up its minutes or steps needs more of them first.",
+        )
         self.pause_button = button("Pause", self.pause, "Wait after the present step, or go on.")
         self.cancel_button = button("Cancel", self.jobs.cancel, "Stop and keep the best model.")
         self.preview_box = QCheckBox("Preview beside the training image")
+        self.preview_box.setToolTip("Show a generated volume in the viewer and keep renewing it.")
         self.preview_box.setChecked(self.jobs.preview.shown)
         self.preview_box.toggled.connect(self._on_preview)
         self.progress = TrainingProgress(self._viewer, self.jobs)
@@ -247,10 +254,14 @@ class TrainWidget(Scrolled):
         """Put the command that repeats this training on the clipboard."""
         if self.plan is None:
             return
-        files = [layer_file(layer) for layer in self.inputs.layers if layer is not None]
-        command = train_command(self.plan, files)
+        layers = [layer for layer in self.inputs.layers if layer is not None]
+        command = train_command(self.plan, [layer_file(layer) for layer in layers])
         QApplication.clipboard().setText(command)
-        show_info(f"Copied: {command}")
+        unsaved = [layer_file(layer) for layer in layers if not layer.source.path]
+        first = (
+            f" Save the images first, as Microgen TIFF: {', '.join(unsaved)}." if unsaved else ""
+        )
+        show_info(f"Copied: {command}{first}")
 
 
 def check_steps(
@@ -269,4 +280,5 @@ def check_steps(
 
 def layer_file(layer: Layer) -> str:
     """Return the file that a layer came from, or one that it could be saved as."""
-    return layer.source.path or f"{layer.name}.tif"
+    name = re.sub(r"[^\w.-]+", "_", layer.name)
+    return layer.source.path or f"{name}.tif"

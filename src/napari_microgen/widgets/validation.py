@@ -65,7 +65,10 @@ def read_layers(layers: Sequence[Layer | None], zero: Zero) -> tuple[PhaseImage,
         If none is chosen, one is left out between two others, or a layer cannot be used.
     """
     if not layers or layers[0] is None:
-        raise InputError("Open an image or a Labels layer to learn from.")
+        raise InputError(
+            "Open an image or a Labels layer to learn from, in 2D or 3D: one time point or channel "
+            "of a series."
+        )
     chosen = [layer for layer in layers if layer is not None]
     if list(layers[: len(chosen)]) != chosen:
         raise InputError("Choose the images in order; one between two others is missing.")
