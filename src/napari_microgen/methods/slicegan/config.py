@@ -110,7 +110,11 @@ class SliceGANConfig(Config):
         minimum=0, maximum=1000, advanced=True,
     )  # fmt: skip
     lattice: float = setting(
-        100.0, "Weight of what repeats at every 16th voxel.", minimum=0, maximum=1e5, advanced=True
+        100.0,
+        "Weight against what repeats every 16 voxels (isotropic only).",
+        minimum=0,
+        maximum=1e5,
+        advanced=True,
     )
     penalty: float = setting(
         1.0, "Weight of the gradient penalty (R1 every 8th step, or Wasserstein's lambda).",

@@ -66,7 +66,8 @@ PENALTY_INTERVAL = 8
 
 PENALTY_PATCHES = 8
 
-LATTICE_PERIODS = (16,)
+LATTICE_PERIOD = 16
+"""Voxels after which a lattice of the transposed convolutions was seen to repeat."""
 
 RISE_STEPS = 200
 """Steps over which the generator's learning rate rises after the warm-up."""
@@ -231,8 +232,9 @@ class SliceGANTraining:
             anchor = anchor + target.loss(fake)
         self.critics.requires_grad_(True)
         count = len(fakes)
-        lattice = sum((lattice_variance(volumes, p) for p in LATTICE_PERIODS), torch.zeros(()))
-        total = adversarial + self.config.anchor * anchor + self.config.lattice * count * lattice
+        total = adversarial + self.config.anchor * anchor
+        if self.config.isotropic == "yes":  # others may have such long features by nature
+            total = total + self.config.lattice * lattice_variance(volumes, LATTICE_PERIOD)
         self._descend_generator(total)
         return {
             "generator": float(adversarial.detach()) / count,
