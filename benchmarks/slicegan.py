@@ -1,6 +1,6 @@
 """Train SliceGAN on an image, judge four fresh volumes, print a table and JSON.
 
-    python benchmarks/slicegan.py IMAGE [IMAGE IMAGE] [--preset quick] [--minutes 3] [--split]
+    python benchmarks/slicegan.py IMAGE [IMAGE IMAGE] [--preset quick] [--minutes 3 | --steps N] [--split]
         [--seeds 0] [--set KEY=VALUE]... [--montage OUT.png] [--json OUT.json]
 
 With --split the left half is trained on and the right half judged against; the score of the
@@ -52,6 +52,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("images", nargs="+")
     parser.add_argument("--preset", default="quick")
     parser.add_argument("--minutes", type=float, default=3)
+    parser.add_argument("--steps", type=int, default=0, help="instead of --minutes")
     parser.add_argument("--split", action="store_true")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
@@ -74,7 +75,12 @@ def one_run(arguments, train, test, seed):
     method = get_method("slicegan")
     changes = dict(item.split("=", 1) for item in arguments.set)
     config = method.config_class.from_preset(
-        arguments.preset, minutes=arguments.minutes, seed=seed, preview_seconds=0, **changes
+        arguments.preset,
+        minutes=1000 if arguments.steps else arguments.minutes,
+        steps=arguments.steps,
+        seed=seed,
+        preview_seconds=0,
+        **changes,
     )
     model, start, steps = None, None, 0
     cpu, begun = time.process_time(), time.perf_counter()
