@@ -26,8 +26,10 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
         with replacing(path) as part:
             torch.save(state, part)
     except (OSError, RuntimeError) as error:
+        # torch tells a full disk by the name of a source file of its own and two positions.
+        reason = error.strerror if isinstance(error, OSError) else "the disk is probably full"
         raise RunError(
-            f"The checkpoint '{path}' cannot be written ({error}); make room on the disk."
+            f"The checkpoint '{path}' cannot be written ({reason}); make room on the disk."
         ) from None
 
 
