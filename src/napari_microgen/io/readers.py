@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
     from napari.types import LayerDataTuple
 
+    from napari_microgen.methods.base import Model, Sample
+
 SHAPE = (128, 128, 128)
 
 
@@ -39,5 +41,19 @@ def read_models(path: str | list[str]) -> list[LayerDataTuple]:
     for each in [path] if isinstance(path, str) else path:
         model = load_model(each)
         check_memory(model.bytes_needed(SHAPE), f"A volume from '{each}'", "close other programs")
-        layers += sample_layers(model.generate(SHAPE), Path(each).stem)
+        layers += sample_layers(_generated(model, Path(each).name), Path(each).stem)
     return layers
+
+
+def _generated(model: Model, name: str) -> Sample:
+    """Generate a volume; the viewer, which waits for it, shows how far it is."""
+    from napari.utils import progress
+
+    with progress(total=100, desc=f"Generating from {name}") as bar:
+        steps = model.generate_steps(SHAPE)
+        while True:
+            try:
+                bar.update(round(100 * next(steps)) - bar.n)
+            except StopIteration as end:
+                sample: Sample = end.value
+                return sample
