@@ -216,6 +216,13 @@ def test_the_checkpoint_of_other_settings_is_refused(image, tmp_path):
         last(other)
 
 
+def test_a_checkpoint_belongs_to_labels_and_voxel_size_too(image):
+    moved = tuple(dataclasses.replace(p, value=p.value + 1) for p in image.phases)
+    changes = [{}, {"phases": moved}, {"voxel_size": (40, 40)}, {"unit": "um"}]
+    images = [dataclasses.replace(image, **c) for c in changes]
+    assert len({METHOD.signature([i], config()) for i in images}) == 4
+
+
 @pytest.mark.parametrize("damage", [b"", b"nonsense", None])
 def test_a_damaged_or_missing_checkpoint_is_refused(image, tmp_path, damage):
     path = tmp_path / "run"
@@ -382,6 +389,7 @@ def test_bad_images_are_refused_in_one_sentence(image):
     refused([image, image, grey], "one kind")
     coarse = dataclasses.replace(image, voxel_size=(40.0, 40.0))
     refused([image, image, coarse], "resample")
+    refused([image, image, dataclasses.replace(image, unit="um")], "one unit")
     refused([image, image, image], "one per axis", axes="yx")
 
 
@@ -413,6 +421,19 @@ def test_bad_settings_are_refused_in_one_sentence(changes, match):
 def test_memory_estimate_grows_with_the_networks(image):
     quick, paper = (METHOD.config_class.from_preset(p) for p in ("quick", "paper"))
     assert METHOD.memory_needed([image], quick) < 2e9 < METHOD.memory_needed([image], paper)
+
+
+def test_voxels_are_as_long_as_the_sections_say(image):
+    volume = PhaseImage.from_labels(blobs((70, 80, 90)), voxel_size=(3, 2, 1), unit="nm")
+    sections = [
+        dataclasses.replace(image, data=np.roll(image.data, i), voxel_size=size, _cache={})
+        for i, size in enumerate([(2, 1), (3, 1), (3, 2)])
+    ]
+    for data in ([volume], sections):
+        assert not any("pixels of" in w for w in METHOD.check(data, config()))
+        training = SliceGANTraining(data, config())
+        assert training.origin.voxel_size == (3, 2, 1)
+    refused([*sections[:2], sections[0]], "Along z .* resample")
 
 
 def test_pixels_that_are_no_squares_are_warned_of(image):

@@ -630,7 +630,11 @@ class Method(ABC):
     def signature(self, data: Sequence[PhaseImage], config: Config) -> str:
         """Return a digest of images and settings, budget aside: whose checkpoint it is."""
         kept = {k: v for k, v in config.to_dict().items() if k not in self.budget}
-        told = json.dumps([self.name, [image.digest for image in data], kept], sort_keys=True)
+        images = [
+            (i.digest, [p.value for p in i.phases], i.voxel_size, i.unit, i.value_range)
+            for i in data
+        ]
+        told = json.dumps([self.name, images, kept], sort_keys=True)
         return hashlib.sha256(told.encode()).hexdigest()
 
     def check_inputs(self, data: Sequence[PhaseImage]) -> None:

@@ -43,7 +43,7 @@ class PatchSampler:
         if min(shape[1:]) < side:
             raise InputError(
                 f"'{image.name}' has sections of {shape[1]} x {shape[2]} pixels, but patches of "
-                f"{side} x {side} are drawn from it; bring a larger image or lower the patch side."
+                f"{side} x {side} are drawn from it; bring a larger image."
             )
         self._places = (shape[0], shape[1] - side + 1, shape[2] - side + 1)
         self._complete = _complete_patches(image.labelled.reshape(shape), side)

@@ -10,7 +10,7 @@ from napari_microgen.errors import InputError
 from napari_microgen.methods.base import Config, Input, Method, Progress
 from napari_microgen.methods.slicegan.config import SIDE, SliceGANConfig
 from napari_microgen.methods.slicegan.model import SliceGANModel
-from napari_microgen.methods.slicegan.orientations import find_orientations
+from napari_microgen.methods.slicegan.orientations import find_orientations, is_isotropic
 from napari_microgen.methods.slicegan.training import SliceGANTraining
 from napari_microgen.training.loop import Schedule, TrainingLoop
 from napari_microgen.training.patches import PatchSampler
@@ -64,7 +64,7 @@ class SliceGAN(Method):
                     "volume can hold no more variety than it shows."
                 )
             height, width = image.voxel_size[-2:]
-            if not 0.99 < height / width < 1.01:
+            if is_isotropic(orientations) and not 0.99 < height / width < 1.01:
                 warnings.append(
                     f"'{image.name}' has pixels of {height:g} x {width:g} {image.unit}, but the "
                     "generated voxels are cubes; resample it first, or correct the layer scale."

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import TYPE_CHECKING, cast
 
 from napari_microgen.errors import InputError
 from napari_microgen.training.sections import image_symmetry
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from napari_microgen.methods.slicegan.config import SliceGANConfig
     from napari_microgen.phases import PhaseImage
@@ -47,11 +48,13 @@ def find_orientations(
     Raises
     ------
     InputError
-        If the number of images fits neither, or phases, kinds or pixel sizes differ.
+        If the number of images fits neither, or phases, kinds, units or pixel sizes differ.
     """
     axes = tuple("zyx".index(a) for a in config.axes)
     images = _per_axis(data, axes)
     _check_alike(data)
+    if len(data) > 1:
+        _check_edges(images)
     merged: dict[tuple[str, int], list[int]] = {}
     for axis, image in images.items():
         merged.setdefault((image.digest, image.ndim), []).append(axis)
@@ -64,6 +67,18 @@ def find_orientations(
 def is_isotropic(orientations: Sequence[Orientation]) -> bool:
     """Whether one image shows all three axes."""
     return len(orientations) == 1 and len(orientations[0].axes) == 3
+
+
+def generated_voxel_size(orientations: Sequence[Orientation]) -> tuple[float, float, float]:
+    """Return the edge lengths of generated voxels along z, y, x: those of the sections.
+
+    One 2D image for all axes has no say on the third axis, so its voxels are cubes.
+    """
+    if is_isotropic(orientations):
+        size = orientations[0].image.voxel_size[-1]
+        return (size, size, size)
+    z, y, x = _edges({axis: o.image for o in orientations for axis in o.axes})
+    return (z[0][0], y[0][0], x[0][0])
 
 
 def _per_axis(data: Sequence[PhaseImage], axes: tuple[int, ...]) -> dict[int, PhaseImage]:
@@ -94,12 +109,34 @@ def _check_alike(data: Sequence[PhaseImage]) -> None:
                 f"'{first.name}' has the phases {ours} but '{image.name}' has {theirs}; every "
                 "orientation must show the same phases."
             )
-        ratio = image.voxel_size[-1] / first.voxel_size[-1]
-        if image.unit != first.unit or not 0.99 < ratio < 1.01:
+        if image.unit != first.unit:
             raise InputError(
-                f"'{first.name}' has pixels of {first.voxel_size[-1]:g} {first.unit} but "
-                f"'{image.name}' of {image.voxel_size[-1]:g} {image.unit}; resample one of them, "
-                "or correct the layer scale."
+                f"'{first.name}' is measured in {first.unit} but '{image.name}' in {image.unit}; "
+                "give both in one unit."
+            )
+
+
+def _edges(images: Mapping[int, PhaseImage]) -> list[list[tuple[float, PhaseImage]]]:
+    """Collect for z, y, x how long voxels are along it, and which image says so.
+
+    Sections normal to one axis show the two others, in order.
+    """
+    edges: list[list[tuple[float, PhaseImage]]] = [[], [], []]
+    for normal, image in images.items():
+        shown = [axis for axis in range(3) if axis != normal]
+        for axis, length in zip(shown, image.voxel_size[-2:], strict=True):
+            edges[axis].append((length, image))
+    return edges
+
+
+def _check_edges(images: Mapping[int, PhaseImage]) -> None:
+    for axis, stated in zip("zyx", _edges(images), strict=True):
+        (low, one), (high, other) = (f(stated, key=itemgetter(0)) for f in (min, max))
+        if high > 1.01 * low:
+            raise InputError(
+                f"Along {axis} the pixels of '{one.name}' are {low:g} {one.unit} long but those of "
+                f"'{other.name}' {high:g} {other.unit}; resample one of them, or correct the layer "
+                "scale."
             )
 
 

@@ -18,6 +18,7 @@ from napari_microgen.methods.slicegan.model import SliceGANModel, build_generato
 from napari_microgen.methods.slicegan.orientations import (
     Orientation,
     find_orientations,
+    generated_voxel_size,
     is_isotropic,
 )
 from napari_microgen.metrics.fidelity import Reference
@@ -103,7 +104,7 @@ class SliceGANTraining:
             TwoPointAnchor(sampler, np.random.default_rng((config.seed, 0)), self.device)
             for sampler in self.samplers
         ]
-        self.origin = _origin(data, config, self.device)
+        self.origin = _origin(data, self.orientations, config, self.device)
         self.fractions = _mean_fractions(self.orientations)
         self.levels = None if data[0].kind == "labels" else data[0].tercile_levels
         self.reference = Reference(
@@ -433,15 +434,19 @@ def _mean_fractions(orientations: Sequence[Orientation]) -> list[float]:
     return [float(f) for f in np.mean(axes, axis=0)]
 
 
-def _origin(data: Sequence[PhaseImage], config: SliceGANConfig, device: torch.device) -> Origin:
+def _origin(
+    data: Sequence[PhaseImage],
+    orientations: Sequence[Orientation],
+    config: SliceGANConfig,
+    device: torch.device,
+) -> Origin:
     first = data[0]
-    size = first.voxel_size[-1]
     return Origin(
         method="slicegan",
         config=config.to_dict(),
         kind=first.kind,
         phases=first.phases,
-        voxel_size=(size, size, size),
+        voxel_size=generated_voxel_size(orientations),
         unit=first.unit,
         value_range=first.value_range,
         data=tuple(
