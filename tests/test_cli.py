@@ -180,7 +180,7 @@ BAD_TRAININGS = {
     "no minutes": (["train", "tiny", "SECTION", "--out", "m", "--minutes", "0"], ["at least"]),
     "steps": (["train", "tiny", "SECTION", "--out", "m", "--steps", "1.5"], ["1.5"]),
     "seed": (["train", "tiny", "SECTION", "--out", "m", "--seed", "-1"], ["'seed'"]),
-    "device": (["train", "tiny", "SECTION", "--out", "m", "--device", "tpu"], ["'device'", "cpu"]),
+    "device": (["train", "tiny", "SECTION", "--out", "m", "--device", "tpu"], ["--device", "cpu"]),
     "set": (["train", "tiny", "SECTION", "--out", "m", "--set", "rate"], ["KEY=VALUE"]),
     "setting": (["train", "tiny", "SECTION", "--out", "m", "--set", "cls=1"], ["no setting 'cls'"]),
     "value": (["train", "tiny", "SECTION", "--out", "m", "--set", "rate=x"], ["'rate'", "number"]),
@@ -265,6 +265,8 @@ BAD_GENERATIONS = {
     "suffix": (["MODEL", "--out", "v.png"], [".tif"]),
     "folder": (["MODEL", "--out", "nowhere/v.tif"], ["no folder"]),
     "a folder as file": (["MODEL", "--out", "FOLDER.tif"], ["is a folder"]),
+    "device": (["MODEL", "--device", "tpu"], ["--device", "cpu"]),
+    "one file for both": (["MODEL", "--confidence", "v.tif"], ["same file"]),
     "confidence suffix": (["MODEL", "--confidence", "c.npy"], [".tif"]),
 }
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 DONE, FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
 MAX_SEED = 2**31 - 1
+DEVICES = ("auto", "cpu", "cuda", "mps")
 TIFF_SUFFIXES = (".tif", ".tiff")
 FIGURE_SUFFIXES = (".png", ".pdf", ".svg")
 
@@ -108,6 +109,8 @@ def generate(options: argparse.Namespace) -> dict[str, Any]:
         raise InputError("Generating on a cluster is not available yet; leave out --scheduler.")
     for path in filter(None, (options.out, options.confidence)):
         _check_suffix(path, TIFF_SUFFIXES)
+    if options.confidence is not None and options.confidence.resolve() == options.out.resolve():
+        raise InputError("--out and --confidence name the same file; give them different names.")
     model = load_model(options.model)
     if options.confidence is not None and model.origin.kind != "labels":
         raise InputError(
@@ -266,7 +269,7 @@ def _parser() -> _Parser:
     add.add_argument("--minutes", type=float, help="time budget")
     add.add_argument("--steps", type=int, help="step budget")
     add.add_argument("--seed", type=int)
-    add.add_argument("--device", help="auto, cpu, cuda or mps")
+    add.add_argument("--device", choices=DEVICES, help="where to compute")
     add.add_argument(
         "--set", type=_setting, action="append", default=[], metavar="KEY=VALUE",
         help="any other setting of the method; may be repeated",
@@ -289,7 +292,7 @@ def _parser() -> _Parser:
         help="axes along which the volume repeats, such as zyx",
     )  # fmt: skip
     add.add_argument("--confidence", type=Path, metavar="FILE", help="also write the confidence")
-    add.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
+    add.add_argument("--device", default="auto", choices=DEVICES, help="where to compute")
     add.add_argument("--scheduler", metavar="ADDRESS", help=argparse.SUPPRESS)
     _finish(add, generate)
 

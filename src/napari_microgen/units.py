@@ -14,6 +14,12 @@ _OTHER_NAMES = {
     "pixel": ("px", "voxel"),
 }
 
+METRES = {
+    "pm": 1e-12, "angstrom": 1e-10, "nm": 1e-9, "um": 1e-6, "mm": 1e-3, "cm": 1e-2, "m": 1.0,
+    "inch": 0.0254,
+}  # fmt: skip
+"""Length of every unit but the pixel, by its short name."""
+
 
 def short_unit(name: str) -> str | None:
     """Return the short ASCII name of a unit of length, or None if it is none we know.

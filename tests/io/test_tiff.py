@@ -183,6 +183,14 @@ def test_ome_pixel_sizes_are_read(tmp_path):
     assert (stored.voxel_size, stored.unit) == ((0.5, 0.5, 0.5), "um")
 
 
+def test_ome_axes_may_have_units_of_their_own(tmp_path):
+    sizes = {"PhysicalSizeX": 50, "PhysicalSizeXUnit": "nm", "PhysicalSizeZ": 0.25}
+    tifffile.imwrite(tmp_path / "v.ome.tif", labels(), metadata={"axes": "ZYX", **sizes})
+    stored = read_tiff(tmp_path / "v.ome.tif")
+    assert np.allclose(stored.voxel_size, (250, 50, 50))
+    assert stored.unit == "nm"
+
+
 def test_plain_resolution_tags_are_not_believed(tmp_path):
     tifffile.imwrite(tmp_path / "v.tif", labels((9, 9)), resolution=(72, 72), resolutionunit=2)
     assert read_tiff(tmp_path / "v.tif").voxel_size is None
@@ -191,6 +199,14 @@ def test_plain_resolution_tags_are_not_believed(tmp_path):
 def test_slices_saved_as_time_points_are_slices(tmp_path):
     tifffile.imwrite(tmp_path / "v.tif", labels(), imagej=True, metadata={"axes": "TYX"})
     assert read_tiff(tmp_path / "v.tif").data.shape == (4, 5, 6)
+
+
+def test_images_appended_one_by_one_are_slices(tmp_path):
+    for section in labels():
+        tifffile.imwrite(tmp_path / "v.tif", section, append=True)
+    assert np.array_equal(read_tiff(tmp_path / "v.tif").data, labels())
+    tifffile.imwrite(tmp_path / "v.tif", labels((2, 3)), append=True)  # a thumbnail, say
+    assert read_tiff(tmp_path / "v.tif").data.shape == (5, 6)
 
 
 @pytest.mark.parametrize(("axes", "words"), [("CYX", "3 channels"), ("TZYX", "3 time points")])

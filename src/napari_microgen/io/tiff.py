@@ -15,7 +15,7 @@ from napari_microgen.errors import InputError
 from napari_microgen.io.files import check_readable, replacing
 from napari_microgen.phases import Phase
 from napari_microgen.resources import check_disk
-from napari_microgen.units import short_unit
+from napari_microgen.units import METRES, short_unit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -79,8 +79,7 @@ def read_tiff(path: str | Path) -> StoredImage:
     with _LogOfDamage() as log:
         try:
             with TiffFile(path) as tiff:
-                series = tiff.series[0]
-                data, axes = series.asarray(), series.axes
+                data, axes = _first_stack(tiff)
                 note = _own_note(tiff)
                 sizes, unit = _voxel_size(tiff, note)
         except TiffFileError:
@@ -113,6 +112,15 @@ def read_tiff(path: str | Path) -> StoredImage:
         dict(note.get("provenance") or {}),
         colour,
     )
+
+
+def _first_stack(tiff: TiffFile) -> tuple[NDArray[Any], str]:
+    """Return the first image and its axes; images that scripts append one by one are its slices."""
+    first, *others = tiff.series
+    alike = all((s.shape, s.dtype, s.axes) == (first.shape, first.dtype, "YX") for s in others)
+    if others and alike and tiff.is_shaped:
+        return np.stack([series.asarray() for series in tiff.series]), "ZYX"
+    return first.asarray(), first.axes
 
 
 def _damaged(path: Path) -> InputError:
@@ -181,18 +189,28 @@ def _voxel_size(tiff: TiffFile, note: Mapping[str, Any]) -> tuple[tuple[float, .
     elif tiff.is_ome and tiff.ome_metadata:
         pixels = ElementTree.fromstring(tiff.ome_metadata).find(".//{*}Pixels")
         stated = {} if pixels is None else pixels.attrib
-        if "PhysicalSizeX" not in stated:
-            return None, "pixel"
-        unit = short_unit(stated.get("PhysicalSizeXUnit", "um"))
-        x = stated["PhysicalSizeX"]
-        y = stated.get("PhysicalSizeY", x)
-        sizes = tuple(float(s) for s in (stated.get("PhysicalSizeZ", y), y, x))
+        return _ome_voxel_size(stated)
     elif note.get("voxel_size"):
         unit = short_unit(str(note.get("unit")))
         sizes = tuple(float(s) for s in note["voxel_size"])
     else:
         return None, "pixel"
     return (None, "pixel") if unit in (None, "pixel") else (sizes, unit)
+
+
+def _ome_voxel_size(stated: Mapping[str, str]) -> tuple[tuple[float, ...] | None, str]:
+    """Return what the attributes of OME's Pixels say; every axis may have a unit of its own."""
+    common = short_unit(stated.get("PhysicalSizeXUnit", "um"))
+    sizes: list[float] = []
+    for axis in "XYZ":
+        unit = short_unit(stated.get(f"PhysicalSize{axis}Unit", "um"))
+        if f"PhysicalSize{axis}" not in stated and sizes:
+            sizes.append(sizes[-1])
+        elif f"PhysicalSize{axis}" in stated and unit in METRES and common in METRES:
+            sizes.append(float(stated[f"PhysicalSize{axis}"]) * (METRES[unit] / METRES[common]))
+        else:
+            return None, "pixel"
+    return tuple(reversed(sizes)), str(common)
 
 
 # ---------------------------------------------------------------------- writing
