@@ -385,6 +385,9 @@ def test_bad_images_are_refused_in_one_sentence(image):
     refused([PhaseImage.from_labels(blobs((40, 90)))], "bring a larger image")
     other = PhaseImage.from_labels(blobs((80, 80)) + 5)
     refused([other, image, image], "must show the same phases")
+    corner = blobs((200, 200)) + 1
+    corner[90:] = corner[:, 90:] = 0
+    refused([PhaseImage.from_labels(corner, zero="unlabelled")], "crop it to the labelled part")
     grey = PhaseImage.from_grey(np.random.default_rng(0).random((80, 80)))
     refused([image, image, grey], "one kind")
     coarse = dataclasses.replace(image, voxel_size=(40.0, 40.0))

@@ -12,6 +12,7 @@ from napari_microgen.methods.slicegan.config import SIDE, SliceGANConfig
 from napari_microgen.methods.slicegan.model import SliceGANModel
 from napari_microgen.methods.slicegan.orientations import find_orientations, is_isotropic
 from napari_microgen.methods.slicegan.training import SliceGANTraining
+from napari_microgen.metrics.fidelity import Reference
 from napari_microgen.training.loop import Schedule, TrainingLoop
 from napari_microgen.training.patches import PatchSampler
 from napari_microgen.training.sections import image_symmetry
@@ -74,6 +75,9 @@ class SliceGAN(Method):
                     f"'{image.name}' looks different along its two axes, but one image stands for "
                     "all three directions; give one image per axis if the material is anisotropic."
                 )
+        if not all(o.image.labelled.all() for o in orientations):
+            # With gaps an image may hold patches and yet too little to measure its own noise.
+            Reference({a: o.image for o in orientations for a in o.axes})
         for image in {i.digest: i for i in data}.values():
             for phase, fraction in zip(image.phases, image.fractions, strict=False):
                 if fraction < SMALL_PHASE:
