@@ -77,14 +77,17 @@ def test_the_viewer_answers_while_a_network_learns_and_cancel_is_quick(window, u
         if not training.status.running:
             until(lambda: train.start_button.isEnabled())
             train.start_button.click()
-            until(lambda: training.progress and 0 < training.progress.step < 20, 60)
+            until(lambda: training.status is Status.TRAINING and learning(), 60)
         started = time.perf_counter()
         train.cancel_button.click()
         until(lambda: training.status is Status.STOPPED)
         return time.perf_counter() - started
 
+    def learning():
+        return training.progress and training.progress.step > 0
+
     train.start_button.click()
-    until(lambda: training.progress and training.progress.step > 0, 60)
+    until(learning, 60)
     assert best_of_three(largest_gap, 100) < 100
     assert "preview" in window.layers
     assert best_of_three(seconds_to_cancel, 2) < 2
