@@ -77,7 +77,7 @@ def test_the_viewer_answers_while_a_network_learns_and_cancel_is_quick(window, u
         if not training.status.running:
             until(lambda: train.start_button.isEnabled())
             train.start_button.click()
-            until(lambda: training.status is Status.TRAINING and learning(), 60)
+            until(lambda: training.status is Status.TRAINING and learning(), 120)
         started = time.perf_counter()
         train.cancel_button.click()
         until(lambda: training.status is Status.STOPPED)
@@ -87,7 +87,7 @@ def test_the_viewer_answers_while_a_network_learns_and_cancel_is_quick(window, u
         return training.progress and training.progress.step > 0
 
     train.start_button.click()
-    until(learning, 60)
+    until(learning, 120)
     assert best_of_three(largest_gap, 100) < 100
     assert "preview" in window.layers
     assert best_of_three(seconds_to_cancel, 2) < 2
