@@ -133,4 +133,4 @@ def _euler(stack: NDArray[np.uint8], n_phases: int) -> NDArray[np.float64]:
 
 
 def _nonzero(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.where(np.abs(values) < 1e-6, 1e-6, values)
+    return np.asarray(np.where(np.abs(values) < 1e-6, 1e-6, values))

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from napari_microgen.methods.excursion.covariances import bump_weights, low_parametric, shell_basis
+from napari_microgen.methods.excursion.covariances import bump_weights, shell_basis, shell_volumes
 from napari_microgen.methods.excursion.models import (
     MODELS,
     Excursion,
@@ -88,9 +88,7 @@ def candidates(model: str, n_phases: int, freedom: int = 2) -> list[Candidate]:
     kind = MODELS[model]
     if kind.n_phases != n_phases:
         return []
-    return [
-        Candidate(model, roles, sign, freedom) for roles in kind.roles() for sign in kind.signs
-    ]
+    return [Candidate(model, roles, sign, freedom) for roles in kind.roles() for sign in kind.signs]
 
 
 def coverage_curves(
@@ -161,6 +159,9 @@ class _Problem:
         self.basis = shell_basis(torch.as_tensor(target.nodes), target.shells)
         self.rows = target.rows(candidate.roles)
         self.goal = torch.as_tensor(target.fractions[list(candidate.roles)])
+        # Of the density, not of the mass: that of a shell near 0 must fall with its volume, or
+        # volume fractions would vary far more between volumes than between images.
+        self.log_volumes = shell_volumes(target.shells).log()
         spacing = torch.as_tensor(np.gradient(target.lags))
         self.lag_weights = spacing / spacing.sum()
         self.between = [
@@ -188,7 +189,7 @@ class _Problem:
         curves = self.curves(torch.softmax(logits, 1), _scalars(values), variant)
         square = ((curves - self.rows) ** 2 @ self.lag_weights).mean()
         near = (curves[self.between, 1:3] / self.rows[self.between, 1:3] - 1).square().mean()
-        rough = logits.diff(n=2, dim=1).square().mean()
+        rough = (logits - self.log_volumes).diff(n=2, dim=1).square().mean()
         loss = square + ROUGHNESS_WEIGHT * rough
         return loss + NEAR_WEIGHT * near if self.between else loss
 

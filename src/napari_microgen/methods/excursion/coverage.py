@@ -29,12 +29,13 @@ NODES = 12
 
 def upper_tail(level: Tensor) -> Tensor:
     """Return Q(u) = P(N > u) of a standard normal variable."""
-    return torch.special.erfc(level / math.sqrt(2)) / 2
+    return 0.5 * torch.erfc(level / math.sqrt(2))
 
 
 def lower_quantile(probability: Tensor) -> Tensor:
     """Return the u with P(N < u) = probability."""
-    return torch.special.ndtri(probability)
+    quantile: Tensor = torch.special.ndtri(probability)
+    return quantile
 
 
 def gaussian_coverage(
@@ -99,7 +100,8 @@ class _GaussianCoverage(torch.autograd.Function):
 
 def chi2_tail(level: Tensor, freedom: int) -> Tensor:
     """Return P(Y > u) of a chi-square variable, the sum of `freedom` squared normal ones."""
-    return torch.special.gammaincc(torch.full_like(level, freedom / 2), level / 2)
+    tail: Tensor = torch.special.gammaincc(torch.full_like(level, freedom / 2), level / 2)
+    return tail
 
 
 def chi2_coverage(
@@ -138,7 +140,8 @@ def chi2_coverage(
     exponent = -((a.sqrt() - b.sqrt()) ** 2) / square - 2 * root / (1 + sine)
     slope = (2 * a * b / square) ** alpha * bessel * exponent.exp() * 2 * sine / square.sqrt()
     integral = rho.asin() * (slope @ w) / math.gamma(alpha)
-    return chi2_tail(u, freedom) * chi2_tail(v, freedom) + integral
+    result: Tensor = chi2_tail(u, freedom) * chi2_tail(v, freedom) + integral
+    return result
 
 
 def _scaled_bessel(z: Tensor, alpha: float) -> Tensor:

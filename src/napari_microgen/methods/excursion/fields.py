@@ -67,9 +67,7 @@ def section_fields(
         table = section_density(grid, weights[index]).numpy()
         density = np.interp(length.numpy(), grid.numpy(), table, right=0.0)
         filters[index] = _unit_filter(torch.as_tensor(density), shape)
-    return [
-        _filtered(torch.randn(shape, generator=random), filters[index]) for index in noises
-    ]
+    return [_filtered(torch.randn(shape, generator=random), filters[index]) for index in noises]
 
 
 def periodic_fields(
@@ -149,10 +147,10 @@ class WindowedKernels:
     def fields(
         self,
         noises: Sequence[int],
-        start: tuple[int, int, int],
-        shape: tuple[int, int, int],
+        start: Sequence[int],
+        shape: Sequence[int],
         seed: int,
-        periods: tuple[int, int, int] = (0, 0, 0),
+        periods: Sequence[int] = (0, 0, 0),
         device: torch.device | str = "cpu",
     ) -> list[Tensor]:
         """Draw the fields of one block.
@@ -185,9 +183,7 @@ class WindowedKernels:
     @cache  # noqa: B019 - as many entries as shapes of tiles, and it goes with the model
     def _spectra(self, shape: tuple[int, ...], device: str) -> list[Tensor]:
         """Return conjugate spectra, so that the valid part of the correlation comes first."""
-        return [
-            torch.fft.rfftn(k.float(), s=shape).conj().to(device) for k in self.kernels()
-        ]
+        return [torch.fft.rfftn(k.float(), s=shape).conj().to(device) for k in self.kernels()]
 
 
 def _reach(weights: Tensor) -> tuple[int, float]:
@@ -218,17 +214,22 @@ def _windowed_correlation(lags: Tensor, weights: Tensor, reach: int) -> Tensor:
 
 
 def _noise(
-    shape: tuple[int, ...],
-    start: tuple[int, ...],
-    periods: tuple[int, ...],
+    shape: Sequence[int],
+    start: Sequence[int],
+    periods: Sequence[int],
     count: int,
     seed: int,
 ) -> Tensor:
+    """Return white noise, made section by section: what fits in the cache is made fastest."""
     positions: list[NDArray[np.integer]] = []
     for n, first, period in zip(shape, start, periods, strict=True):
         along = first + np.arange(n)
         positions.append(along % period if period else along)
-    return torch.from_numpy(np.ascontiguousarray(normal_at(positions, count, seed)))
+    white = torch.empty((count, *shape))
+    for z, section in enumerate(positions[0]):
+        drawn = normal_at([section[None], *positions[1:]], count, seed)
+        white[:, z] = torch.from_numpy(drawn)[:, 0]
+    return white
 
 
 def _wave_numbers(shape: Sequence[int], stretch: float) -> Tensor:

@@ -27,8 +27,10 @@ from napari_microgen.training.checkpoint import load_checkpoint, save_checkpoint
 from napari_microgen.training.device import choose_device, memory_in_use, spare_threads
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Iterator, Sequence
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
     from napari_microgen.phases import PhaseImage
 
@@ -38,7 +40,11 @@ LONGEST = 40
 
 ANISOTROPIC = 0.1
 REPORT_SECONDS = 0.25
+SMALLEST_REFERENCE = 32
 MEASURED_SIDE = 128
+MEASURED_VOLUMES = 3
+"""Several, as a field's long waves change the volume fractions of a small volume."""
+
 PREVIEW_SIDE = 96
 UNSUITABLE = {"s2_rmse": 0.01, "surface": 0.1}
 """Errors above which the kind of model does not suit the material."""
@@ -49,7 +55,7 @@ class ExcursionSets(Method):
 
     name = "excursion"
     title = "Excursion sets"
-    paper = "Stochastic 3D microstructure models calibrated by 2D image data (paper 002)"
+    paper = "Generative adversarial framework to calibrate excursion set models (paper 002)"
     config_class = ExcursionConfig
     model_class = ExcursionModel
     budget = ("preset", "minutes", "steps", "preview_seconds", "threads")
@@ -133,14 +139,15 @@ class _Calibration:
     def _n_phases(self) -> int:
         return self.image.n_phases
 
-    def _fitted(self, candidate: Candidate) -> Iterator[Progress]:  # type: ignore[return]
+    def _fitted(self, candidate: Candidate) -> Generator[Progress, None, Fit | None]:
         """Fit one candidate; None if the budget ends before it is done and there is another."""
         steps = calibrate(self.target, candidate, self.config.fit_steps, self.config.seed)
         while True:
             try:
                 loss = next(steps)
             except StopIteration as end:
-                return end.value  # type: ignore[no-any-return]
+                fit: Fit = end.value
+                return fit
             self.step += 1
             if time.perf_counter() - self._reported > REPORT_SECONDS:
                 yield self._progress({"loss": loss})
@@ -165,16 +172,21 @@ class _Calibration:
     def _finished(self) -> Progress:
         model = self._model()
         fidelity = None
-        if min(self.image.shape) >= 2 * SMALLEST_REFERENCE:
-            volume = model.generate((MEASURED_SIDE,) * 3, self.config.seed, periodic=(True,) * 3)
-            values = [p.value for p in self.image.phases]
-            indices = np.searchsorted(values, volume.data).astype(np.uint8)
-            fidelity = Reference(dict.fromkeys(range(3), self.image)).score([indices]).to_dict()
+        if min(self.image.shape) >= SMALLEST_REFERENCE:
+            volumes = [self._measured(model, i) for i in range(MEASURED_VOLUMES)]
+            fidelity = Reference(dict.fromkeys(range(3), self.image)).score(volumes).to_dict()
         best = self.misfits[choose(self.misfits)]
         return replace(
             self._progress({"s2_rmse": best.s2_rmse, "surface": best.surface}, preview=True),
             fraction=1.0, fidelity=fidelity, model=self._model(fidelity), message=verdict(best),
         )  # fmt: skip
+
+    def _measured(self, model: ExcursionModel, index: int) -> NDArray[np.uint8]:
+        """Return a volume as phase indices."""
+        side = (MEASURED_SIDE,) * 3
+        seed = MEASURED_VOLUMES * self.config.seed + index
+        (block,) = model.blocks(side, seed, (0, 0, 0), (True,) * 3, self.device.type)  # type: ignore[arg-type]
+        return block.values.argmax(axis=0).astype(np.uint8)
 
     def _progress(
         self, losses: dict[str, float], preview: bool = False, model: bool = False
@@ -233,9 +245,6 @@ class _Calibration:
             self._take(Fit(candidate, item["weights"], scalars, *item["errors"]))
 
 
-SMALLEST_REFERENCE = 32
-
-
 # ---------------------------------------------------------------------- which models, in what order
 
 
@@ -244,7 +253,7 @@ def next_candidate(
 ) -> Candidate | None:
     """Return what to fit next, given what has been fitted; None at the end."""
     tried = {(m.model, m.roles, m.sign) for m in misfits}
-    for name in _ladder(config.model, n_phases):
+    for name in _ladder(config, n_phases):
         options = candidates(name, n_phases, config.freedom)
         simplest = [m for m in misfits if m.model == "independent"]
         if config.orders == "best" and simplest and name != "independent":
@@ -258,21 +267,22 @@ def next_candidate(
 
 def count_candidates(config: ExcursionConfig, n_phases: int) -> int:
     """Return how many fits there will be."""
-    sizes = {n: len(candidates(n, n_phases)) for n in _ladder(config.model, n_phases)}
+    sizes = {n: len(candidates(n, n_phases)) for n in _ladder(config, n_phases)}
     if config.orders == "best" and "independent" in sizes:
         return sum(n if name == "independent" else n // 3 for name, n in sizes.items())
     return sum(sizes.values())
 
 
-def _ladder(model: str, n_phases: int) -> tuple[str, ...]:
+def _ladder(config: ExcursionConfig, n_phases: int) -> tuple[str, ...]:
     if n_phases == 2:
-        return {"auto": ("gaussian", "chi2"), "plurigaussian": ("gaussian",)}.get(model, ("chi2",))
-    ladder = {
-        "auto": ("independent", "correlated", "gaussian+chi2"),
-        "plurigaussian": ("independent", "correlated"),
-        "chi2": ("gaussian+chi2",),
-    }
-    return ladder[model]
+        ladder = {"auto": ("gaussian", "chi2"), "plurigaussian": ("gaussian",), "chi2": ("chi2",)}
+        return ladder[config.model]
+    if config.model == "chi2":
+        return ("gaussian+chi2",)
+    if config.model == "plurigaussian":
+        return ("independent", "correlated")
+    middle = ("correlated",) if config.orders == "all" else ()
+    return ("independent", *middle, "gaussian+chi2")
 
 
 # ---------------------------------------------------------------------- what the user is told
@@ -330,9 +340,7 @@ def _coarsened(image: PhaseImage, factor: int) -> PhaseImage:
     return replace(image, data=image.data[step], voxel_size=size, _cache={})
 
 
-def _origin(
-    source: PhaseImage, image: PhaseImage, config: ExcursionConfig, device: str
-) -> Origin:
+def _origin(source: PhaseImage, image: PhaseImage, config: ExcursionConfig, device: str) -> Origin:
     size = image.voxel_size[-1]
     return Origin(
         method="excursion",

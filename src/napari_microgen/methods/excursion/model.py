@@ -25,10 +25,9 @@ if TYPE_CHECKING:
 
     from napari_microgen.methods.excursion.models import Excursion
 
-PADDED = 192
-"""Side of a tile with the reach of the kernels around it, in voxels, unless they reach far."""
+TILE = 128
+"""Side of a tile in voxels; the reach of the kernels comes on top on either side."""
 
-SMALLEST_TILE = 64
 WHOLE = 2**24
 """Periodic volumes of up to so many voxels are made by one Fourier transform."""
 
@@ -39,12 +38,12 @@ NAMES = tuple(MODELS)
 
 
 class ExcursionModel(Model):
-    """A calibrated excursion set.
+    r"""A calibrated excursion set.
 
     The confidence of a voxel is no statistical error: it tells how far the voxel is from an
     interface. The functions that cut the phases out, over their root mean squared slope, are
-    about distances in voxels, with margins :math:`d_1`, :math:`\\min(-d_1, d_2)`,
-    :math:`\\min(-d_1, -d_2)` of the phases; their softmax at steepness 2 is the "probability" of
+    about distances in voxels, with margins :math:`d_1`, :math:`\min(-d_1, d_2)`,
+    :math:`\min(-d_1, -d_2)` of the phases; their softmax at steepness 2 is the "probability" of
     each. It is one half where two phases meet, about 0.98 one voxel away, and nearly 1 inside.
 
     Parameters
@@ -65,7 +64,6 @@ class ExcursionModel(Model):
         self.fit, self.misfits, self.stretch = fit, tuple(misfits), stretch
         self.formula: Excursion = fit.candidate.build()
         self.kernels = WindowedKernels(fit.weights, stretch)
-        self.tile = max(PADDED - 2 * max(self.kernels.reaches), SMALLEST_TILE)
         slopes = self.formula.slopes(fit.scalars, curvature(fit.weights))
         self._slopes = slopes.float()
 
@@ -154,7 +152,7 @@ class ExcursionModel(Model):
 
     def bytes_needed(self, shape: Sequence[int], probabilities: bool = False) -> int:
         """Estimate the memory that `generate` takes; tiles and transforms included."""
-        side = self.tile + 2 * max(self.kernels.reaches)
+        side = TILE + 2 * max(self.kernels.reaches)
         work = max(side**3, min(int(np.prod(shape, dtype=object)), WHOLE))
         return super().bytes_needed(shape, probabilities) + work * self._bytes_per_voxel()
 
@@ -171,7 +169,7 @@ class ExcursionModel(Model):
         """Return how many items `blocks` yields."""
         if _at_once(shape, periodic):
             return 1
-        return count_pieces(shape, offset, periodic, self.tile)
+        return count_pieces(shape, offset, periodic, TILE)
 
     def blocks(
         self,
@@ -198,10 +196,15 @@ class ExcursionModel(Model):
             yield Block(whole, self._probabilities(drawn))
             return
         periods = tuple(n if wraps else 0 for n, wraps in zip(shape, periodic, strict=True))
-        for piece in pieces(shape, offset, periodic, self.tile):
-            start = tuple(self.tile * index for index in piece.tile)
+        for piece in pieces(shape, offset, periodic, TILE):
+            start = tuple(TILE * index for index in piece.tile)
             drawn = self.kernels.fields(
-                noises, start, (self.tile,) * 3, seed, periods, where  # type: ignore[arg-type]
+                noises,
+                start,
+                (TILE,) * 3,
+                seed,
+                periods,
+                where,  # type: ignore[arg-type]
             )
             inside = [field[piece.inside] for field in drawn]
             yield Block(piece.where, self._probabilities(inside))

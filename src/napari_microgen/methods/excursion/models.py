@@ -266,8 +266,8 @@ class Correlated(Excursion):
         rho = correlations[2]
         far = rho * near + (1 - rho**2).clamp_min(1e-8).sqrt() * x[:, None]
         rows = conditional_coverage(
-            (*(self._level(scalars, 0, u) for u in (near, far)), correlations[0]),
-            (*(self._level(scalars, 1, u) for u in (near, far)), correlations[1]),
+            (self._level(scalars, 0, near), self._level(scalars, 0, far), correlations[0]),
+            (self._level(scalars, 1, near), self._level(scalars, 1, far), correlations[1]),
         )
         return torch.einsum("rabm,a,b->rm", rows, w, w)
 
