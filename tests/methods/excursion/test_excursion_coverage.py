@@ -71,9 +71,7 @@ def test_hankel_transform_of_the_section_spectrum_is_the_correlation():
         return quad(integrand, 0, np.pi, limit=400, points=[0.2, 0.5, 1.0])[0]
 
     for h in (0.0, 2.0, 7.0):
-        assert found(h) == pytest.approx(
-            float(shell_basis(numbers(h), 60)[0] @ weights), abs=1e-5
-        )
+        assert found(h) == pytest.approx(float(shell_basis(numbers(h), 60)[0] @ weights), abs=1e-5)
 
 
 def test_kernel_convolved_with_itself_is_the_correlation():
@@ -153,15 +151,16 @@ def test_chi2_coverage_of_every_degree_agrees_with_simulation(freedom):
 
 def test_slopes_at_zero_are_the_surface_areas():
     weights = bump_weights(5.0, 60)
-    lam2, h = curvature(weights), 1e-2
-    rho = shell_basis(numbers(h), 60) @ weights
+    h = numbers(0.04, 0.08)
+    rho = shell_basis(h, 60) @ weights
     for level, coverage, tail, surface in (
         (0.4, gaussian_coverage, upper_tail, gaussian_surface),
         (1.7, chi2_coverage, lambda u: chi2_tail(u, 2), chi2_surface),
     ):
         u = numbers(level)
-        slope = (tail(u) - coverage(u, u, rho)) / h
-        np.testing.assert_allclose(4 * slope, surface(u, lam2), rtol=1e-4)
+        near, far = (tail(u) - coverage(u, u, rho)) / h
+        slope = (4 * near - far) / 3
+        np.testing.assert_allclose(4 * slope, surface(u, curvature(weights))[0], rtol=1e-4)
 
 
 # ---------------------------------------------------------------------- phases

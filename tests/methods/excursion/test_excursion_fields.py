@@ -46,6 +46,8 @@ def test_drawn_sections_have_the_closed_form_coverage(name):
         for s in drawn
     ])  # fmt: skip
     error = found.std(axis=0, ddof=1) / np.sqrt(len(drawn))
+    # One set of quasi-random points is right to about a hundredth.
+    error = np.hypot(error, 0.01 * exact if model.random_points else 0)
     assert np.abs((found.mean(axis=0) - exact) / error).max() < 5
 
 

@@ -78,7 +78,8 @@ def cut_phases(functions: NDArray[np.float32], candidate: Candidate) -> NDArray[
     order = np.full(functions.shape[1:], len(functions), np.uint8)
     for index in reversed(range(len(functions))):
         order[functions[index] >= 0] = index
-    return np.asarray(candidate.roles, np.uint8)[order]
+    phases: NDArray[np.uint8] = np.asarray(candidate.roles, np.uint8)[order]
+    return phases
 
 
 def assess(fit: Fit, target: CoverageTarget, data: NDArray[np.uint8]) -> Misfit:
@@ -129,7 +130,7 @@ def _euler(stack: NDArray[np.uint8], n_phases: int) -> NDArray[np.float64]:
         np.mean([euler_number(section == k, connectivity=1) for section in stack])
         for k in range(n_phases)
     ]
-    return np.asarray(numbers) / stack[0].size
+    return np.asarray(np.array(numbers) / stack[0].size)
 
 
 def _nonzero(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -26,6 +26,7 @@ RATE = 0.1
 WARM_UP = 0.1
 """Learning rate of Adam at its highest, and the share of the steps in which it rises."""
 
+SHORTEST_CYCLE = 20
 NEAR_WEIGHT = 3e-3
 ROUGHNESS_WEIGHT = 1e-5
 """High enough for kernels that end within tens of voxels; the curves lose nothing by it."""
@@ -132,7 +133,7 @@ def calibrate(
     values = problem.start()
     optimiser = torch.optim.Adam(values.values(), RATE)
     rise = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, RATE, total_steps=max(steps, 2), pct_start=max(WARM_UP, 1 / max(steps, 2))
+        optimiser, RATE, total_steps=max(steps, SHORTEST_CYCLE), pct_start=WARM_UP
     )
     started = problem.fit(values)
     best, kept = float("inf"), {k: v.detach().clone() for k, v in values.items()}

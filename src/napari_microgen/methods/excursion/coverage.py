@@ -131,7 +131,7 @@ def chi2_coverage(
     correlation = correlation.abs().clamp_max(HIGHEST)
     u, v, rho = torch.broadcast_tensors(first, second, correlation)
     alpha = freedom / 2
-    x, w = (torch.as_tensor(values) for values in _legendre(nodes))
+    x, w = (torch.tensor(values, dtype=torch.float64) for values in _legendre(nodes))
     a, b = u[..., None] / 2, v[..., None] / 2
     sine = (rho.asin()[..., None] * x).sin()
     square = 1 - sine**2

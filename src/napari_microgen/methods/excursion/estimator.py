@@ -97,22 +97,24 @@ def estimate_coverage(image: PhaseImage) -> CoverageTarget:
         If the image is smaller than 32 voxels along an axis, or has no two phases.
     """
     check_side(image)
-    reach = min(MAX_LAG, min(image.shape) // 4)
+    reach = min(MAX_LAG, min(image.shape) // 2)
     maps = _pair_maps(image.data, image.n_phases, reach)
     distances, counts, groups = _lattice(maps.shape[2:])
     unique = _group_means(maps, groups, len(distances))
     fractions = unique[range(image.n_phases), range(image.n_phases), 0]
     length = _correlation_length(distances, unique, fractions)
-    last = int(np.clip(4 * length, min(20, reach), reach))
+    longest = min(MAX_LAG, min(image.shape) // 4)
+    last = int(np.clip(4 * length, min(20, longest), longest))
     lags = np.array([r for r in _grid() if r <= last], float)
     nodes = np.unique([*(r for r in (2**0.5, 5**0.5, 8**0.5) if r < last), *lags[1:]])
-    kernel = _regression(lags, distances, counts)
     near = distances <= last + 4 * BANDWIDTH
+    distances, counts = distances[near], counts[near]
+    kernel = _regression(lags, distances, counts)
     spline = CubicSpline(np.append(0, nodes), np.eye(1 + len(nodes)))(distances)
     # At 0 the curves have a kink: what is fitted there is the volume fraction itself.
-    smoothing = kernel[:, near] @ spline[near]
+    smoothing = kernel @ spline
     return CoverageTarget(
-        lags, unique[:, :, near] @ kernel[:, near].T, nodes, smoothing, fractions,
+        lags, unique[:, :, near] @ kernel.T, nodes, smoothing, fractions,
         _perimeters(image), length, _anisotropy(maps, fractions, length),
     )  # fmt: skip
 

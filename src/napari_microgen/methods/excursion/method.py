@@ -186,7 +186,7 @@ class _Calibration:
         side = (MEASURED_SIDE,) * 3
         seed = MEASURED_VOLUMES * self.config.seed + index
         (block,) = model.blocks(side, seed, (0, 0, 0), (True,) * 3, self.device.type)  # type: ignore[arg-type]
-        return block.values.argmax(axis=0).astype(np.uint8)
+        return np.asarray(block.values.argmax(axis=0), np.uint8)
 
     def _progress(
         self, losses: dict[str, float], preview: bool = False, model: bool = False

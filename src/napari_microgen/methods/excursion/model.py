@@ -206,8 +206,9 @@ class ExcursionModel(Model):
                 periods,
                 where,  # type: ignore[arg-type]
             )
-            inside = [field[piece.inside] for field in drawn]
-            yield Block(piece.where, self._probabilities(inside))
+            # Of the whole tile: what is computed in part may differ in its last bit.
+            values = self._probabilities(drawn)
+            yield Block(piece.where, values[(slice(None), *piece.inside)])
 
     def _probabilities(self, fields: Sequence[Tensor]) -> NDArray[np.float32]:
         """Return every image phase's softened indicator, shape ``(n_phases, z, y, x)``."""
