@@ -31,8 +31,11 @@ NEAR_WEIGHT = 3e-3
 ROUGHNESS_WEIGHT = 1e-5
 """High enough for kernels that end within tens of voxels; the curves lose nothing by it."""
 SHARES = (1e-4, 1 - 1e-4)
+START_LENGTH = 0.5
+"""In correlation lengths. From a longer one the short waves start too faint to be found."""
+
 START_FACTORS = (1.0, 0.8, 1.2, 0.9, 1.1)
-"""Correlation lengths of the fields at the start, in those of the image."""
+"""Correlation lengths of the fields at the start, in that of the start."""
 
 
 @dataclass(frozen=True)
@@ -173,7 +176,7 @@ class _Problem:
 
     def start(self) -> dict[str, Tensor]:
         target, model = self.target, self.model
-        length = max(float(target.correlation_length), 1.5)
+        length = max(START_LENGTH * target.correlation_length, 1.0)
         logits = torch.stack([
             bump_weights(length * f, target.shells).log() for f in START_FACTORS[: model.n_fields]
         ])  # fmt: skip
