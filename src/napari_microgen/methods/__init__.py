@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 METHODS: dict[str, str] = {
     "slicegan": "napari_microgen.methods.slicegan:SliceGAN",
+    "excursion": "napari_microgen.methods.excursion:ExcursionSets",
 }
 """Registered methods: name and where the class is."""
 
