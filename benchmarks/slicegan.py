@@ -1,7 +1,7 @@
 """Train SliceGAN on an image, judge four fresh volumes, print a table and JSON.
 
-    python benchmarks/slicegan.py IMAGE [IMAGE IMAGE] [--preset quick] [--minutes 3 | --steps N] [--split]
-        [--seeds 0] [--set KEY=VALUE]... [--montage OUT.png] [--json OUT.json]
+    python benchmarks/slicegan.py IMAGE [IMAGE IMAGE] [--preset quick] [--minutes 3 | --steps N]
+        [--split] [--seeds 0] [--set KEY=VALUE]... [--montage OUT.png] [--json OUT.json]
 
 With --split the left half is trained on and the right half judged against; the score of the
 training half itself is printed beside it. Fidelity is the distance to the real image over the
