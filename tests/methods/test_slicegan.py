@@ -443,3 +443,10 @@ def test_pixels_that_are_no_squares_are_warned_of(image):
     flat = PhaseImage.from_labels(blobs((128, 128)), voxel_size=(3, 1), unit="nm", name="flat")
     assert any("pixels of 3 x 1 nm" in w for w in METHOD.check([flat], config()))
     assert not any("pixels of" in w for w in METHOD.check([image], config()))
+
+
+def test_a_checkpoint_that_cannot_be_written_is_told_before_the_first_step(image, tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    run = METHOD.train([image], config(steps=50), checkpoint=tmp_path / "file" / "run")
+    with pytest.raises(RunError, match="cannot be written"):
+        next(run)

@@ -151,6 +151,7 @@ class TrainingLoop:
             for message in self._trainable.prepare():
                 yield self._report(preview=False, message=message)
             self._measure()
+            self._save()  # a place that cannot be written to is better known now than in a minute
         self._clock.start(self.tally)
         try:
             yield self._report(preview=True)
