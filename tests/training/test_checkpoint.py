@@ -36,4 +36,4 @@ def test_a_full_disk_is_one_plain_sentence(tmp_path):
 
 def test_what_is_saved_is_loaded(tmp_path):
     save_checkpoint(tmp_path / "new" / "run", STATE)
-    assert load_checkpoint(tmp_path / "new" / "run")["signature"] == "ours"
+    assert load_checkpoint(tmp_path / "new" / "run", "ours")["signature"] == "ours"

@@ -33,14 +33,23 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
         ) from None
 
 
-def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint; nothing in it is executed.
+def load_checkpoint(path: Path | None, signature: str) -> dict[str, Any]:
+    """Read the checkpoint of a training; nothing in it is executed.
+
+    Parameters
+    ----------
+    path : Path or None
+        Where `save_checkpoint` wrote it.
+    signature : str
+        What ``"signature"`` must be in it: tells images and settings apart.
 
     Raises
     ------
     InputError
-        If it is missing, damaged or no checkpoint of ours.
+        If there is none, or it is damaged, no checkpoint of ours, or of another training.
     """
+    if path is None:
+        raise InputError("Resuming needs the checkpoint of the training to go on with.")
     if not path.is_file():
         raise InputError(f"There is no checkpoint '{path}' to resume from; start a new training.")
     try:
@@ -49,4 +58,9 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         state = None  # torch raises anything from EOFError to UnpicklingError
     if not isinstance(state, dict) or "signature" not in state:
         raise InputError(f"The checkpoint '{path}' is damaged; start a new training instead.")
+    if state["signature"] != signature:
+        raise InputError(
+            f"The checkpoint '{path.name}' belongs to other images or settings; choose those "
+            "again, or start a new training."
+        )
     return state

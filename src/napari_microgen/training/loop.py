@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 
-from napari_microgen.errors import InputError, RunError
+from napari_microgen.errors import RunError
 from napari_microgen.methods.base import Origin, Progress
 from napari_microgen.training.checkpoint import load_checkpoint, save_checkpoint
 from napari_microgen.training.device import memory_in_use
@@ -143,7 +143,7 @@ class TrainingLoop:
 
     def _run(self, resume: bool) -> Iterator[Progress]:
         self._clock = _Clock()
-        stored = self._stored() if resume else None
+        stored = load_checkpoint(self.checkpoint, self.signature) if resume else None
         self._trainable = self.make()
         if stored is not None:
             self._restore(stored)
@@ -261,17 +261,6 @@ class TrainingLoop:
                 "best_tensors": best,
             },
         )
-
-    def _stored(self) -> dict[str, Any]:
-        if self.checkpoint is None:
-            raise InputError("Resuming needs the checkpoint of the training to go on with.")
-        stored = load_checkpoint(self.checkpoint)
-        if stored["signature"] != self.signature:
-            raise InputError(
-                f"The checkpoint '{self.checkpoint.name}' belongs to other images or settings; "
-                "choose those again, or start a new training."
-            )
-        return stored
 
     def _restore(self, stored: Mapping[str, Any]) -> None:
         self.tally = Tally(**stored["tally"])

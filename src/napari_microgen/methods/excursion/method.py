@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -229,14 +229,7 @@ class _Calibration:
         save_checkpoint(self.checkpoint, {**state, "fits": fits})
 
     def _restore(self) -> None:
-        if self.checkpoint is None:
-            raise InputError("Resuming needs the checkpoint of the training to go on with.")
-        stored: dict[str, Any] = load_checkpoint(self.checkpoint)
-        if stored["signature"] != self.signature:
-            raise InputError(
-                f"The checkpoint '{self.checkpoint.name}' belongs to other images or settings; "
-                "choose those again, or start a new training."
-            )
+        stored = load_checkpoint(self.checkpoint, self.signature)
         self.step, self.before = stored["step"], stored["seconds"]
         for item in stored["fits"]:
             model, roles, sign, freedom = item["candidate"]

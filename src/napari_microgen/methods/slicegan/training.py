@@ -103,6 +103,7 @@ class SliceGANTraining:
         self.anchors = [
             TwoPointAnchor(sampler, np.random.default_rng((config.seed, 0)), self.device)
             for sampler in self.samplers
+            if config.loss == "logistic"  # the Wasserstein step has no use for them
         ]
         self.origin = _origin(data, self.orientations, config, self.device)
         self.fractions = _mean_fractions(self.orientations)
