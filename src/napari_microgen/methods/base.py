@@ -12,10 +12,12 @@ import itertools
 import json
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, ClassVar, Self, get_args
 
 import numpy as np
 
+from napari_microgen import __version__
 from napari_microgen.errors import InputError
 from napari_microgen.phases import Kind, Phase, to_values
 
@@ -308,6 +310,48 @@ class Origin:
     device: str = "cpu"
     fidelity: Mapping[str, float] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of_training(
+        cls,
+        method: str,
+        config: Config,
+        data: Sequence[PhaseImage],
+        device: object,
+        *,
+        like: PhaseImage | None = None,
+        voxel_size: tuple[float, float, float] | None = None,
+    ) -> Origin:
+        """Return the origin of a model that is being trained.
+
+        Parameters
+        ----------
+        method : str
+            Registered name of the method.
+        config : Config
+        data : sequence of PhaseImage
+            The training images, as the user gave them.
+        device : torch.device or str
+        like : PhaseImage, optional
+            Image whose kind, phases and unit the volumes take. Default: the first of `data`.
+        voxel_size : tuple of float, optional
+            Voxel size of the volumes. Default: cubes of the last axis of `like`.
+        """
+        like = like or data[0]
+        return cls(
+            method=method,
+            config=config.to_dict(),
+            kind=like.kind,
+            phases=like.phases,
+            voxel_size=voxel_size or (like.voxel_size[-1],) * 3,
+            unit=like.unit,
+            value_range=like.value_range,
+            data=tuple({"name": i.name, "shape": list(i.shape), "sha256": i.digest} for i in data),
+            device=str(device),
+            versions={
+                "napari-microgen": __version__, "torch": version("torch"), "numpy": np.__version__,
+            },
+        )  # fmt: skip
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain JSON types."""

@@ -7,9 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
-from napari_microgen import __version__
 from napari_microgen.errors import InputError
 from napari_microgen.methods.base import Config, Input, Method, Origin, Progress
 from napari_microgen.methods.excursion.assessment import Misfit, assess, choose
@@ -163,7 +161,9 @@ class _Calibration:
 
     def _model(self, fidelity: dict[str, float] | None = None) -> ExcursionModel:
         origin = replace(
-            _origin(self.source, self.image, self.config, str(self.device)),
+            Origin.of_training(
+                "excursion", self.config, [self.source], self.device, like=self.image
+            ),
             steps=self.step, seconds=self._seconds(), fidelity=fidelity or {},
         )  # fmt: skip
         best = self.fits[choose(self.misfits)]
@@ -331,25 +331,6 @@ def _coarsened(image: PhaseImage, factor: int) -> PhaseImage:
     step = (slice(None, None, factor),) * image.ndim
     size = tuple(s * factor for s in image.voxel_size)
     return replace(image, data=image.data[step], voxel_size=size, _cache={})
-
-
-def _origin(source: PhaseImage, image: PhaseImage, config: ExcursionConfig, device: str) -> Origin:
-    size = image.voxel_size[-1]
-    return Origin(
-        method="excursion",
-        config=config.to_dict(),
-        kind="labels",
-        phases=image.phases,
-        voxel_size=(size, size, size),
-        unit=image.unit,
-        value_range=image.value_range,
-        data=({"name": source.name, "shape": list(source.shape), "sha256": source.digest},),
-        device=device,
-        versions={
-            "napari-microgen": __version__, "torch": str(torch.__version__),
-            "numpy": np.__version__,
-        },
-    )  # fmt: skip
 
 
 def _own(config: Config) -> ExcursionConfig:

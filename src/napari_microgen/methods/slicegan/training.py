@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from napari_microgen import __version__
 from napari_microgen.methods.base import Origin, Sample
 from napari_microgen.methods.slicegan.config import SIDE
 from napari_microgen.methods.slicegan.model import SliceGANModel, build_generator
@@ -105,7 +104,10 @@ class SliceGANTraining:
             for sampler in self.samplers
             if config.loss == "logistic"  # the Wasserstein step has no use for them
         ]
-        self.origin = _origin(data, self.orientations, config, self.device)
+        self.origin = Origin.of_training(
+            "slicegan", config, data, self.device,
+            voxel_size=generated_voxel_size(self.orientations),
+        )  # fmt: skip
         self.fractions = _mean_fractions(self.orientations)
         self.levels = None if data[0].kind == "labels" else data[0].tercile_levels
         self.reference = Reference(
@@ -433,29 +435,3 @@ def _mean_fractions(orientations: Sequence[Orientation]) -> list[float]:
     """Volume fractions over all axes, each axis counted alike."""
     axes = [o.image.fractions for o in orientations for _ in o.axes]
     return [float(f) for f in np.mean(axes, axis=0)]
-
-
-def _origin(
-    data: Sequence[PhaseImage],
-    orientations: Sequence[Orientation],
-    config: SliceGANConfig,
-    device: torch.device,
-) -> Origin:
-    first = data[0]
-    return Origin(
-        method="slicegan",
-        config=config.to_dict(),
-        kind=first.kind,
-        phases=first.phases,
-        voxel_size=generated_voxel_size(orientations),
-        unit=first.unit,
-        value_range=first.value_range,
-        data=tuple(
-            {"name": i.name, "shape": list(i.shape), "sha256": i.digest} for i in data
-        ),
-        device=str(device),
-        versions={
-            "napari-microgen": __version__, "torch": str(torch.__version__),
-            "numpy": np.__version__,
-        },
-    )  # fmt: skip
