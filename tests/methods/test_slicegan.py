@@ -10,8 +10,9 @@ from napari_microgen.errors import InputError, RunError
 from napari_microgen.generation.noise import normal_at
 from napari_microgen.methods import get_method, load_model
 from napari_microgen.methods.slicegan.orientations import find_orientations
-from napari_microgen.methods.slicegan.training import SliceGANTraining, selection
+from napari_microgen.methods.slicegan.training import SliceGANTraining
 from napari_microgen.phases import PhaseImage
+from napari_microgen.training.latent_training import selection
 
 METHOD = get_method("slicegan")
 TINY = {

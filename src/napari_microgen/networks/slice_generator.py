@@ -9,14 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from napari_microgen.networks.density import check_transposed
+from napari_microgen.networks.latent_generator import LatentGenerator
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 Activation = Literal["softmax", "tanh"]
-
-STRIDE = 32
-"""Voxels per latent position: five layers of stride 2."""
 
 _OUTER = torch.tensor([1, 0, 0, 1])
 _ORBIT = (_OUTER[:, None, None] + _OUTER[:, None] + _OUTER).flatten()
@@ -25,11 +23,8 @@ _ORBIT = (_OUTER[:, None, None] + _OUTER[:, None] + _OUTER).flatten()
 COUNTED_VOXELS = 120_000
 """Voxels that volume fractions are counted on."""
 
-MARGIN = 2
-"""Latent positions beyond those that a length of voxels covers: n voxels need n/32 + 2."""
 
-
-class SliceGenerator(nn.Module):
+class SliceGenerator(LatentGenerator):
     """Five transposed convolutions (k 4, s 2, p 2) that turn latents into voxels.
 
     A latent of side ``l`` gives a volume of side ``32 (l - 2)`` in which every voxel has heard
@@ -54,6 +49,9 @@ class SliceGenerator(nn.Module):
     weights : Tensor, shape (channels,)
         Factors on the phase probabilities, see `match_fractions`; 1 while training.
     """
+
+    stride = 32  # five layers of stride 2
+    margin = 2
 
     def __init__(
         self,
@@ -101,6 +99,10 @@ class SliceGenerator(nn.Module):
             return self._smoothed(logits.tanh())
         weighted = self._smoothed(logits.softmax(1)) * self.weights[:, None, None, None]
         return weighted / weighted.sum(1, keepdim=True)
+
+    def endless(self, latent: Tensor) -> Tensor:
+        """Generate the inside of a volume, which is all that `forward` gives."""
+        return self(latent)  # type: ignore[no-any-return]
 
     def logits(self, latent: Tensor) -> Tensor:
         """Return the last layer's output, one voxel larger on every side than `forward`'s."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 
 class AveragedGenerator:
@@ -34,11 +34,13 @@ class AveragedGenerator:
             average.lerp_(weight, 1 - self.decay)
 
     @torch.no_grad()
-    def settle(self, latents: Iterable[Tensor]) -> nn.Module:
+    def settle(
+        self, latents: Iterable[Tensor], forward: Callable[[Tensor], Tensor] | None = None
+    ) -> nn.Module:
         """Recompute the batch-norm statistics for the averaged weights; return it in eval mode.
 
         The statistics of the trained generator do not fit averaged weights, and tiles equal the
-        whole only with fixed statistics.
+        whole only with fixed statistics. They are those of `forward`, by default the module's.
         """
         norms = [m for m in self.module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
         for norm in norms:
@@ -46,5 +48,5 @@ class AveragedGenerator:
             norm.momentum = None  # a plain average over the batches
         self.module.train()
         for latent in latents:
-            self.module(latent)
+            (forward or self.module)(latent)
         return self.module.eval()

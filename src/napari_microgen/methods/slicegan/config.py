@@ -6,10 +6,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from napari_microgen.errors import InputError
-from napari_microgen.methods.base import Config, setting
-
-SIDE = 64
-"""Side of the training cubes and patches (the paper's l)."""
+from napari_microgen.methods.base import setting
+from napari_microgen.training.latent_config import SIDE, LatentConfig
 
 _PAPER: dict[str, Any] = {
     "minutes": 1440.0, "steps": 5400, "latent_channels": 64, "widths": "512 256 128 64",
@@ -28,7 +26,7 @@ _STANDARD: dict[str, Any] = {
 
 
 @dataclass(frozen=True)
-class SliceGANConfig(Config):
+class SliceGANConfig(LatentConfig):
     """Settings of SliceGAN.
 
     ``quick`` gives a useful result in minutes on two CPU cores, ``standard`` is meant for a GPU,
@@ -57,22 +55,6 @@ class SliceGANConfig(Config):
     diagonal_sections: bool = setting(
         False, "Also show the critics sections at 45 degrees; prevents ridges along them."
     )
-    patience: int = setting(
-        0, "Stop when no better model was found for so many steps; 0 uses the whole budget.",
-        minimum=0, maximum=10**9,
-    )  # fmt: skip
-    preview_seconds: float = setting(
-        5.0, "Time between two previews; 0 for none.", minimum=0, maximum=3600, unit="s"
-    )
-    latent_channels: int = setting(
-        16, "Channels of the latent.", minimum=1, maximum=512, advanced=True
-    )
-    widths: str = setting(
-        "128 64 32 16", "Channels of the generator's four hidden layers.", advanced=True
-    )
-    critic_widths: str = setting(
-        "32 64 128", "Channels of the critic's hidden layers.", advanced=True
-    )
     loss: str = setting(
         "logistic",
         "Logistic: one volume per step shared by generator and critic, and R1 penalty. "
@@ -83,7 +65,6 @@ class SliceGANConfig(Config):
         1, "Critic steps per generator step (Wasserstein loss).",
         minimum=1, maximum=50, advanced=True,
     )  # fmt: skip
-    volumes: int = setting(1, "Volumes per critic step.", minimum=1, maximum=64, advanced=True)
     generator_volumes: int = setting(
         1, "Volumes per generator step (Wasserstein loss).", minimum=1, maximum=256, advanced=True
     )
@@ -93,86 +74,11 @@ class SliceGANConfig(Config):
     real_patches: int = setting(
         24, "Patches of the real image per critic step.", minimum=1, maximum=1024, advanced=True
     )
-    generator_rate: float = setting(
-        5e-4, "Adam learning rate of the generator.", minimum=1e-7, maximum=0.1, advanced=True
-    )
-    critic_rate: float = setting(
-        1e-3, "Adam learning rate of the critics.", minimum=1e-7, maximum=0.1, advanced=True
-    )
-    beta1: float = setting(0.0, "Adam beta 1.", minimum=0, maximum=0.999, advanced=True)
-    beta2: float = setting(0.99, "Adam beta 2.", minimum=0, maximum=0.9999, advanced=True)
-    warm_up: int = setting(
-        60, "Steps in which only the critics learn, so that they do not spoil a good start.",
-        minimum=0, maximum=10**6, advanced=True,
-    )  # fmt: skip
-    anchor: float = setting(
-        0.2, "Weight of the squared errors of volume fractions and two-point correlation.",
-        minimum=0, maximum=1000, advanced=True,
-    )  # fmt: skip
-    lattice: float = setting(
-        100.0,
-        "Weight against what repeats every 16 voxels (isotropic only).",
-        minimum=0,
-        maximum=1e5,
-        advanced=True,
-    )
-    penalty: float = setting(
-        1.0, "Weight of the gradient penalty (R1 every 8th step, or Wasserstein's lambda).",
-        minimum=0, maximum=1000, advanced=True,
-    )  # fmt: skip
-    averaging: float = setting(
-        0.995, "Decay of the moving average of the generator that is kept.",
-        minimum=0, maximum=0.99999, advanced=True,
-    )  # fmt: skip
-    smooth_start: bool = setting(
-        True, "Start from a smooth random field of the right feature size.", advanced=True
-    )
-    smoothing: float = setting(
-        0.6, "Width of a 3-voxel Gaussian over the generator's output; removes crumbs.",
-        minimum=0, maximum=2, unit="voxel", advanced=True,
-    )  # fmt: skip
-    match_fractions: bool = setting(
-        True, "Shift the kept generator's biases so that its volume fractions are the image's.",
-        advanced=True,
-    )  # fmt: skip
-    mixed_precision: bool = setting(
-        False, "Compute in bfloat16 where a CUDA device has it.", advanced=True
-    )
-    fidelity_every: int = setting(
-        40, "Steps between two measurements of the averaged generator.",
-        minimum=1, maximum=10**6, advanced=True,
-    )  # fmt: skip
-    measured_side: int = setting(
-        128, "Side of the volume that is measured while training, and of the preview.",
-        minimum=SIDE, maximum=1024, unit="voxel", advanced=True,
-    )  # fmt: skip
-    threads: int = setting(
-        0, "CPU threads; 0 leaves one core to the viewer.", minimum=0, maximum=1024, advanced=True
-    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if len(self.generator_channels) != 4:
-            raise InputError(f"'widths' must be four numbers, not '{self.widths}'.")
         if self.loss == "wasserstein" and len(self.critic_channels) != 4:
             raise InputError(
                 f"'critic_widths' must be four numbers with the Wasserstein loss, not "
                 f"'{self.critic_widths}'."
             )
-
-    @property
-    def generator_channels(self) -> tuple[int, ...]:
-        """`widths` as numbers."""
-        return _numbers("widths", self.widths)
-
-    @property
-    def critic_channels(self) -> tuple[int, ...]:
-        """`critic_widths` as numbers."""
-        return _numbers("critic_widths", self.critic_widths)
-
-
-def _numbers(name: str, text: str) -> tuple[int, ...]:
-    parts = text.replace(",", " ").split()
-    if not parts or not all(p.isdigit() and 0 < int(p) <= 4096 for p in parts):
-        raise InputError(f"'{name}' must be numbers such as '128 64 32 16', not '{text}'.")
-    return tuple(int(p) for p in parts)
