@@ -117,7 +117,7 @@ def generate(options: argparse.Namespace) -> dict[str, Any]:
             f"A model of {model.origin.kind} values gives no confidence; leave out --confidence."
         )
     voxels = math.prod(options.shape)
-    needed = voxels * {"labels": 1, "grey": 4, "colour": 3}[model.origin.kind]
+    needed = voxels * {"labels": 1, "grey": 4, "colour": 3, "numbered": 2}[model.origin.kind]
     check_disk(options.out, needed)
     if options.confidence is not None:
         check_disk(options.confidence, needed + 4 * voxels)

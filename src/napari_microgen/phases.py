@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from napari.layers import Layer
     from numpy.typing import ArrayLike, NDArray
 
-Kind = Literal["labels", "grey", "colour"]
+Kind = Literal["labels", "grey", "colour", "numbered"]
 Zero = Literal["phase", "unlabelled"]
 
 UNLABELLED = 255
@@ -65,18 +65,19 @@ class Phase:
 class PhaseImage:
     """A 2D or 3D image of phases (or of grey or colour values) ready to be learned from.
 
-    Make one with `from_labels`, `from_grey`, `from_colour`, `from_layer` or `from_tiff`.
+    Make one with `from_labels`, `from_grey`, `from_colour`, `from_numbered`, `from_layer` or
+    `from_tiff`.
 
     Attributes
     ----------
-    kind : {"labels", "grey", "colour"}
-        What the values mean.
+    kind : {"labels", "grey", "colour", "numbered"}
+        What the values mean; numbered: a number per particle or grain.
     data : ndarray
         Labels: ``uint8`` phase indices ``0..n-1`` with `UNLABELLED` where there is no phase,
         shape ``(y, x)`` or ``(z, y, x)``. Grey: ``float32`` in 0-1, same shapes.
-        Colour: ``float32`` in 0-1 with a last axis of 3.
+        Colour: ``float32`` in 0-1 with a last axis of 3. Numbered: ``int32``, 0 for none.
     phases : tuple of Phase
-        The phases in the order of their indices; empty for grey and colour images.
+        The phases in the order of their indices; empty for all other kinds.
     voxel_size : tuple of float
         Edge lengths of a voxel along each spatial axis, in `unit`.
     unit : str
@@ -212,6 +213,36 @@ class PhaseImage:
         return cls("colour", scaled, (), sizes, unit, value_range, name)
 
     @classmethod
+    def from_numbered(
+        cls,
+        numbers: ArrayLike,
+        *,
+        voxel_size: Sequence[float] | None = None,
+        unit: str = "pixel",
+        name: str = "labels",
+    ) -> PhaseImage:
+        """Take a 2D or 3D array that holds a number per particle or grain, and 0 for none.
+
+        Raises
+        ------
+        InputError
+            If the array is empty, not 2D or 3D, not whole numbers from 0 to 2^31 - 1, or all 0.
+        """
+        array, sizes = _spatial(_as_array(numbers, name), voxel_size, unit, name)
+        array = _whole_numbers(array, name)
+        low, high = int(array.min()), int(array.max())
+        if low < 0 or high >= 2**31:
+            raise InputError(
+                f"'{name}' holds labels from {low} to {high}; number particles and grains from 1, "
+                "and use 0 where there is none."
+            )
+        if high == 0:
+            raise InputError(
+                f"'{name}' holds no particle or grain: every label is 0, which means none."
+            )
+        return cls("numbered", array.astype(np.int32), (), sizes, unit, name=name)
+
+    @classmethod
     def from_array(cls, array: ArrayLike, **keywords: Any) -> PhaseImage:
         """Guess the kind of an array: few whole numbers are labels, others are grey.
 
@@ -228,12 +259,15 @@ class PhaseImage:
         return cls.from_grey(array, **plain)
 
     @classmethod
-    def from_layer(cls, layer: Layer, *, zero: Zero = "phase") -> PhaseImage:
+    def from_layer(
+        cls, layer: Layer, *, zero: Zero = "phase", numbered: bool = False
+    ) -> PhaseImage:
         """Take a napari Labels or Image layer with its scale, units, names and colours.
 
         The data is copied, so painting on the layer later changes nothing here. Phase names
         are read from ``layer.features["name"]`` where there is an ``index`` column, colours
-        from the layer's own colormap.
+        from the layer's own colormap. With `numbered` the labels are taken for the numbers of
+        particles or grains.
 
         Raises
         ------
@@ -252,6 +286,8 @@ class PhaseImage:
         common: dict[str, Any] = {"voxel_size": voxel_size, "unit": unit, "name": layer.name}
         if layer._type_string == "image":
             return (cls.from_colour if layer.rgb else cls.from_grey)(data, **common)
+        if numbered:
+            return cls.from_numbered(data, **common)
         phases = layer_phases(layer, different_values(data)[: MAX_PHASES + 1])
         return cls.from_labels(
             data, zero=zero, names={p.value: p.name for p in phases},
@@ -262,7 +298,7 @@ class PhaseImage:
     def from_tiff(
         cls, path: str | Path, *, zero: Zero = "phase", kind: Kind | Literal["auto"] = "auto"
     ) -> PhaseImage:
-        """Read a TIFF of labels, grey or colour values with the voxel size it states.
+        """Read a TIFF of labels, numbers, grey or colour values with the voxel size it states.
 
         Raises
         ------
@@ -283,6 +319,8 @@ class PhaseImage:
             return cls.from_labels(data, **labels, **common)
         if kind == "grey":
             return cls.from_grey(data, **common)
+        if kind == "numbered":
+            return cls.from_numbered(data, **common)
         return cls.from_array(data, **labels, **common)
 
     # ------------------------------------------------------------------ reading it
@@ -299,19 +337,21 @@ class PhaseImage:
 
     @property
     def n_phases(self) -> int:
-        """Number of phases; 0 for grey and colour images."""
+        """Number of phases; 0 for all kinds but labels."""
         return len(self.phases)
 
     @property
     def channels(self) -> int:
-        """Channels of `encode`: one per phase, 1 for grey, 3 for colour."""
-        return {"labels": self.n_phases, "grey": 1, "colour": 3}[self.kind]
+        """Channels of `encode`: one per phase, 1 for grey, 3 for colour, 0 for numbered."""
+        return {"labels": self.n_phases, "grey": 1, "colour": 3, "numbered": 0}[self.kind]
 
     @property
     def labelled(self) -> NDArray[np.bool_]:
-        """Where there is a phase, shape `shape`; all True for grey and colour images."""
+        """Where there is a phase or a number; all True for grey and colour images."""
         if self.kind == "labels":
             return np.asarray(self.data != UNLABELLED)
+        if self.kind == "numbered":
+            return np.asarray(self.data > 0)
         return np.ones(self.shape, bool)
 
     @property

@@ -67,6 +67,9 @@ def sample_layers(
         (values, {"name": title, **share, **common}, "image") for title, values in maps.items()
     ]
     options = {"name": name, **common}
+    if sample.kind == "numbered":
+        layers.append((sample.data, {"features": dict(sample.table), **options}, "labels"))
+        return layers
     if sample.kind != "labels":
         layers.append((sample.data, {"rgb": sample.kind == "colour", **options}, "image"))
         return layers

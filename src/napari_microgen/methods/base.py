@@ -19,7 +19,7 @@ import numpy as np
 
 from napari_microgen import __version__
 from napari_microgen.errors import InputError
-from napari_microgen.phases import Kind, Phase, to_values
+from napari_microgen.phases import Kind, Phase, smallest_integers, to_values
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -240,11 +240,12 @@ class Sample:
 
     Attributes
     ----------
-    kind : {"labels", "grey", "colour"}
+    kind : {"labels", "grey", "colour", "numbered"}
         What `data` holds.
     data : ndarray
         Labels: the user's own label values, shape ``(z, y, x)``. Grey: ``float32`` in the
-        source's range. Colour: ``uint8``, shape ``(z, y, x, 3)``.
+        source's range. Colour: ``uint8``, shape ``(z, y, x, 3)``. Numbered: the number of the
+        particle or grain in the smallest type that holds all, 0 for none.
     phases : tuple of Phase
         Phases of a label volume, in the order of `probabilities`.
     voxel_size : tuple of float
@@ -256,6 +257,9 @@ class Sample:
         Every phase's probability, shape ``(n_phases, z, y, x)``.
     provenance : dict
         Method, config, seed, offset, model and version, as plain JSON types.
+    table : dict of str to ndarray
+        What is known of every particle or grain of a numbered volume, one row each; the column
+        ``index`` holds its number.
     """
 
     kind: Kind
@@ -266,6 +270,7 @@ class Sample:
     confidence: NDArray[np.float32] | None = None
     probabilities: NDArray[np.float32] | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    table: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
 
 # ---------------------------------------------------------------------- Model
@@ -394,13 +399,13 @@ class Block:
     ----------
     where : tuple of slice
         Its place in the requested volume.
-    values : ndarray of float32
-        Channels first, shape ``(channels, z, y, x)``: phase probabilities for labels, 0-1 for
-        grey and colour.
+    values : ndarray
+        Channels first, shape ``(channels, z, y, x)``: phase probabilities for labels and 0-1 for
+        grey and colour (``float32``), the numbers themselves for numbered (``int32``).
     """
 
     where: tuple[slice, slice, slice]
-    values: NDArray[np.float32]
+    values: NDArray[Any]
 
 
 class Model(ABC):
@@ -468,10 +473,29 @@ class Model(ABC):
         if len(shape) != 3 or any(int(n) < 1 for n in shape):
             raise InputError(f"The shape {tuple(shape)} must be three positive numbers: z, y, x.")
 
+    def fitting_shape(self, seed: int = 0) -> Shape | None:
+        """Return the shape that holds all there is of `seed`'s volume; None if it is endless."""
+        return None
+
+    def with_voxel_size(self, voxel_size: float) -> Model:
+        """Return the same model on cubic voxels of another size, in the unit of `origin`.
+
+        Raises
+        ------
+        InputError
+            If the model is tied to its voxels, as networks that make voxels are.
+        """
+        raise InputError(
+            f"A {self.origin.method} model generates voxels of {self.origin.voxel_size[0]:g} "
+            f"{self.origin.unit} only; leave out the voxel size."
+        )
+
     def bytes_needed(self, shape: Sequence[int], probabilities: bool = False) -> int:
         """Estimate the memory that `generate` takes for a volume of `shape`, in bytes."""
         channels = max(len(self.origin.phases), 1)
-        voxel = {"labels": 1 + 4 + 4 * channels * probabilities, "grey": 4, "colour": 3}
+        voxel = {
+            "labels": 1 + 4 + 4 * channels * probabilities, "grey": 4, "colour": 3, "numbered": 6
+        }  # fmt: skip
         return int(np.prod([int(n) for n in shape], dtype=object)) * voxel[self.origin.kind]
 
     def generate(
@@ -531,20 +555,24 @@ class Model(ABC):
                 chances[(slice(None), *block.where)] = block.values
             yield done / total
         assert values is not None
+        if self.origin.kind == "numbered":
+            values = values.astype(smallest_integers(0, int(values.max())))
         provenance = self.provenance(shape, seed, offset, periodic)
         return Sample(
             self.origin.kind, values, self.origin.phases, self.origin.voxel_size,
             self.origin.unit, confidence, chances, provenance,
         )  # fmt: skip
 
-    def _decoded(self, values: NDArray[np.float32]) -> NDArray[Any]:
+    def _decoded(self, values: NDArray[Any]) -> NDArray[Any]:
         """Turn network output into the values of a `Sample`."""
+        if self.origin.kind == "numbered":
+            return np.asarray(values[0])
         if self.origin.kind == "labels":
-            return to_values(values.argmax(axis=0), self.origin.phases)
+            return to_values(np.asarray(values).argmax(axis=0), self.origin.phases)
         low, high = self.origin.value_range
         if self.origin.kind == "grey":
             return np.asarray(values[0] * np.float32(high - low) + np.float32(low))
-        return np.rint(np.moveaxis(values, 0, -1) * 255).astype(np.uint8)
+        return np.asarray(np.rint(np.moveaxis(values, 0, -1) * 255), np.uint8)
 
     def provenance(
         self, shape: Sequence[int], seed: int, offset: Sequence[int], periodic: Sequence[bool]
@@ -593,6 +621,8 @@ class Input:
         Accepted numbers of spatial axes.
     optional : bool
         Whether it may be left out.
+    several : bool
+        Whether more images of the same kind may follow; the last input only.
     """
 
     name: str
@@ -601,6 +631,7 @@ class Input:
     kinds: tuple[Kind, ...] = ("labels",)
     ndims: tuple[int, ...] = (2, 3)
     optional: bool = False
+    several: bool = False
 
 
 class Method(ABC):
@@ -614,6 +645,9 @@ class Method(ABC):
     inputs: ClassVar[tuple[Input, ...]]
     budget: ClassVar[tuple[str, ...]] = ("preset", "minutes", "steps")
     """Settings that may change when a training is resumed."""
+
+    points: ClassVar[str] = ""
+    """Setting that a form fills from a Points layer, as ``"y x; y x"`` in pixels of the images."""
 
     @abstractmethod
     def check(self, data: Sequence[PhaseImage], config: Config) -> list[str]:
@@ -684,10 +718,13 @@ class Method(ABC):
     def check_inputs(self, data: Sequence[PhaseImage]) -> None:
         """Raise `InputError` where number, kind or dimensions do not fit `inputs`."""
         needed = sum(not i.optional for i in self.inputs)
-        if not needed <= len(data) <= len(self.inputs):
-            count = f"{needed}" if needed == len(self.inputs) else f"{needed} to {len(self.inputs)}"
+        several, most = self.inputs[-1].several, len(self.inputs)
+        if len(data) < needed or (len(data) > most and not several):
+            count = f"{needed}" if needed == most else f"{needed} to {most}"
+            count = f"at least {needed}" if several else count
             raise InputError(f"{self.title} takes {count} images, not {len(data)}.")
-        for image, wanted in zip(data, self.inputs, strict=False):
+        repeated = itertools.repeat(self.inputs[-1])
+        for image, wanted in zip(data, itertools.chain(self.inputs, repeated), strict=False):
             if image.kind not in wanted.kinds:
                 raise InputError(
                     f"'{image.name}' holds {image.kind} values; {self.title} needs "
