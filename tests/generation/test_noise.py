@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_microgen.generation.noise import normal_at, philox
+from napari_microgen.generation.noise import CHUNK, normal_at, philox
 
 
 def test_philox_gives_the_published_known_answers():
@@ -32,6 +32,17 @@ def test_a_block_is_the_same_block_of_the_whole(z, y, x, channels, seed):
     whole = normal_at(axes, channels, seed)
     part = normal_at([axes[0][1:3], axes[1][2:], axes[2][:1]], channels, seed)
     np.testing.assert_array_equal(part, whole[:, 1:3, 2:, :1])
+
+
+def test_large_fields_are_the_same_as_their_rows():
+    width = CHUNK // 3 + 1
+    whole = normal_at([np.arange(2), np.arange(5), np.arange(width)], 6, seed=1)
+    rows = [
+        [normal_at([[z], [y], np.arange(width)], 6, seed=1)[:, 0, 0] for y in range(5)]
+        for z in range(2)
+    ]
+    np.testing.assert_array_equal(whole, np.moveaxis(rows, 2, 0))
+    assert normal_at([np.arange(0), np.arange(3), np.arange(3)], 2, 0).shape == (2, 0, 3, 3)
 
 
 def test_seeds_and_streams_are_independent_fields():

@@ -220,16 +220,12 @@ def _noise(
     count: int,
     seed: int,
 ) -> Tensor:
-    """Return white noise, made section by section: what fits in the cache is made fastest."""
+    """Return white noise, shape ``(count, *shape)``."""
     positions: list[NDArray[np.integer]] = []
     for n, first, period in zip(shape, start, periods, strict=True):
         along = first + np.arange(n)
         positions.append(along % period if period else along)
-    white = torch.empty((count, *shape))
-    for z, section in enumerate(positions[0]):
-        drawn = normal_at([section[None], *positions[1:]], count, seed)
-        white[:, z] = torch.from_numpy(drawn)[:, 0]
-    return white
+    return torch.from_numpy(normal_at(positions, count, seed))
 
 
 def _wave_numbers(shape: Sequence[int], stretch: float) -> Tensor:
