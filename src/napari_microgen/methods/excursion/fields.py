@@ -60,14 +60,31 @@ def section_fields(
     list of Tensor of float32, shape `shape`
     """
     random = torch.Generator().manual_seed(seed)
-    length = _wave_numbers(shape, 1.0)
-    filters = {}
-    for index in set(noises):
-        grid = torch.linspace(0, math.pi, FINE, dtype=torch.float64)
-        table = section_density(grid, weights[index]).numpy()
-        density = np.interp(length.numpy(), grid.numpy(), table, right=0.0)
-        filters[index] = _unit_filter(torch.as_tensor(density), shape)
+    filters = {index: section_filter(weights[index], shape) for index in set(noises)}
     return [_filtered(torch.randn(shape, generator=random), filters[index]) for index in noises]
+
+
+def section_filter(weights: Tensor, shape: tuple[int, int], stretch: float = 1.0) -> Tensor:
+    """Return what the transform of white noise is multiplied by to give a planar section's field.
+
+    Parameters
+    ----------
+    weights : Tensor, shape (count,)
+    shape : tuple of int
+        Rows and columns.
+    stretch : float
+        Factor by which the field is longer along the first axis.
+
+    Returns
+    -------
+    Tensor of float32, shape ``(rows, columns // 2 + 1)``
+        Scaled so that the field has unit variance.
+    """
+    grid = torch.linspace(0, math.pi, FINE, dtype=torch.float64)
+    table = section_density(grid, weights).numpy()
+    length = _wave_numbers(shape, stretch)
+    density = np.interp(length.numpy(), grid.numpy(), table, right=0.0)
+    return _unit_filter(torch.as_tensor(density), shape)
 
 
 def periodic_fields(
@@ -232,8 +249,7 @@ def _wave_numbers(shape: Sequence[int], stretch: float) -> Tensor:
     """Return the lengths of the wave vectors of a real transform, the first axis stretched."""
     *full, last = shape
     axes = [2 * math.pi * np.fft.fftfreq(n) for n in full] + [2 * math.pi * np.fft.rfftfreq(last)]
-    if len(shape) == 3:
-        axes[0] = axes[0] * stretch
+    axes[0] = axes[0] * stretch
     grids = np.meshgrid(*(a**2 for a in axes), indexing="ij", sparse=True)
     return torch.as_tensor(np.sqrt(sum(grids)))
 
