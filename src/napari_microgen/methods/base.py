@@ -300,6 +300,8 @@ class Origin:
         Last measured errors over noise floor.
     versions : dict of str to str
         Versions of this package, torch and numpy.
+    changes : dict
+        What was changed by hand since, and in which model; empty for most models.
     """
 
     method: str
@@ -315,6 +317,7 @@ class Origin:
     device: str = "cpu"
     fidelity: Mapping[str, float] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
+    changes: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of_training(
@@ -374,7 +377,8 @@ class Origin:
         known = {f.name for f in dataclasses.fields(cls)}
         taken = {k: v for k, v in values.items() if k in known}
         for name, kind in {"method": str, "unit": str, "device": str, "config": dict,
-                           "fidelity": dict, "versions": dict, "steps": int}.items():  # fmt: skip
+                           "fidelity": dict, "versions": dict, "changes": dict,
+                           "steps": int}.items():  # fmt: skip
             if not isinstance(values.get(name, kind()), kind):
                 raise TypeError(name)
         taken["phases"] = tuple(Phase.from_dict(p) for p in values["phases"])

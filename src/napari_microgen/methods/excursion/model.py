@@ -129,6 +129,32 @@ class ExcursionModel(Model):
         fit = Fit(candidate, weights, scalars, errors[0], errors[1])
         return cls(origin, fit, misfits, float(stored["stretch"][0]))
 
+    def provenance(
+        self, shape: Sequence[int], seed: int, offset: Sequence[int], periodic: Sequence[bool]
+    ) -> dict[str, Any]:
+        """Return what every volume carries, see `Model.provenance`; with it all parameters."""
+        stored = {k: v.tolist() for k, v in self.tensors().items() if k != "misfits"}
+        return {**super().provenance(shape, seed, offset, periodic), "parameters": stored}
+
+    @classmethod
+    def from_provenance(cls, provenance: Mapping[str, Any]) -> ExcursionModel:
+        """Rebuild the model of a volume from what the volume carries.
+
+        Raises
+        ------
+        InputError
+            If it does not come from an excursion set, or does not hold all parameters.
+        """
+        try:
+            origin = Origin.from_dict(provenance["model"])
+            stored = {k: np.asarray(v) for k, v in provenance["parameters"].items()}
+        except (KeyError, TypeError, ValueError, AttributeError):
+            raise InputError(
+                "This volume does not carry the parameters of an excursion set; open the model's "
+                "own file."
+            ) from None
+        return cls.from_tensors(origin, {**stored, "misfits": np.zeros((0, 7))})
+
     # ------------------------------------------------------------------ what it says
 
     def table(self) -> list[dict[str, object]]:
