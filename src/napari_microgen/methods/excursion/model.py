@@ -86,7 +86,7 @@ class ExcursionModel(Model):
             "scales": scalars.scales.numpy(),
             "errors": np.array([self.fit.rmse, self.fit.start_rmse]),
             "stretch": np.array([self.stretch]),
-            "misfits": np.array(rows, np.float64).reshape(len(rows), -1),
+            "misfits": np.array(rows, np.float64).reshape(len(rows), 7 + len(candidate.roles)),
         }
 
     @classmethod
