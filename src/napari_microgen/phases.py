@@ -430,6 +430,21 @@ class PhaseImage:
             self.value_range, self.name,
         )  # fmt: skip
 
+    def with_cubic_voxels(self) -> PhaseImage:
+        """Return the image resampled (nearest voxel) to the shortest of its voxels' edges."""
+        edge = min(self.voxel_size)
+        if max(self.voxel_size) <= 1.01 * edge:
+            return self
+        data = self.data
+        for axis, size in enumerate(self.voxel_size):
+            count = max(1, round(data.shape[axis] * size / edge))
+            nearest = (np.arange(count) + 0.5) * edge / size
+            data = data.take(nearest.astype(int).clip(max=data.shape[axis] - 1), axis)
+        return PhaseImage(
+            self.kind, data, self.phases, (edge,) * self.ndim, self.unit, self.value_range,
+            self.name,
+        )  # fmt: skip
+
     def sections(self, axis: int) -> PhaseImage:
         """Return the sections normal to `axis` as a stack: that axis first, the others in order.
 

@@ -38,6 +38,8 @@ class LatentModel(Model):
 
     def __init__(self, origin: Origin, generator: LatentGenerator) -> None:
         super().__init__(origin)
+        # One layout for all, as the last bits depend on it.
+        generator = generator.to(memory_format=torch.channels_last_3d)  # type: ignore
         self.generator = generator.eval().requires_grad_(False)
         self._goal: tuple[int, float] | None = None
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 METHODS: dict[str, str] = {
     "slicegan": "napari_microgen.methods.slicegan:SliceGAN",
+    "dcgan": "napari_microgen.methods.dcgan:DCGAN",
     "excursion": "napari_microgen.methods.excursion:ExcursionSets",
 }
 """Registered methods: name and where the class is."""

@@ -57,3 +57,46 @@ def critic_score(critic: nn.Module, sections: Tensor) -> Tensor:
     """Mean score of each section, shape ``(batch,)``."""
     score: Tensor = critic(sections)
     return score.flatten(1).mean(1)
+
+
+class CubeCritic(nn.Sequential):
+    """A small critic with one number per region of a cube of any size.
+
+    Conv3d with k 4, s 2, p 1 and LeakyReLU .2, then a 3 x 3 x 3 head.
+
+    Parameters
+    ----------
+    channels : int
+        Channels of a cube.
+    widths : sequence of int
+        Channels of the hidden layers.
+    """
+
+    def __init__(self, channels: int, widths: Sequence[int]) -> None:
+        sizes = [channels, *widths]
+        layers: list[nn.Module] = []
+        for a, b in pairwise(sizes):
+            layers += [nn.Conv3d(a, b, 4, 2, 1), nn.LeakyReLU(0.2)]
+        super().__init__(*layers, nn.Conv3d(sizes[-1], 1, 3, 1, 1))
+
+
+class CubeDiscriminator(nn.Sequential):
+    """The discriminator of "Pores for thought" (paper 000, table 2): 64^3 voxels to one logit.
+
+    Conv3d with k 4, s 2, p 1, batch normalisation and LeakyReLU .2, and a last one with k 4, s 1,
+    p 0. The sigmoid of the table is part of the loss, where it is numerically safe.
+
+    Parameters
+    ----------
+    channels : int
+        Phases.
+    widths : sequence of four int
+        Channels of the hidden layers; the paper has 16, 32, 64, 128.
+    """
+
+    def __init__(self, channels: int, widths: Sequence[int]) -> None:
+        sizes = [channels, *widths]
+        layers: list[nn.Module] = []
+        for a, b in pairwise(sizes):
+            layers += [nn.Conv3d(a, b, 4, 2, 1, bias=False), nn.BatchNorm3d(b), nn.LeakyReLU(0.2)]
+        super().__init__(*layers, nn.Conv3d(sizes[-1], 1, 4, 1, 0, bias=False))
