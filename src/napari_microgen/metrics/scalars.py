@@ -8,9 +8,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from napari_microgen.errors import InputError
+from napari_microgen.metrics.bottlenecks import constrictivity
 from napari_microgen.metrics.chords import mean_chords
 from napari_microgen.metrics.fractions import volume_fractions
-from napari_microgen.metrics.paths import constrictivity, geodesic_tortuosity
+from napari_microgen.metrics.paths import geodesic_tortuosity
 from napari_microgen.metrics.surfaces import (
     interphase_areas,
     ssa,
@@ -194,11 +195,11 @@ def _tasks(
         yield Key("tortuosity_factor", (k,), axis), flow.tortuosity_factor
 
     def paths(k: int, axis: int) -> Numbers:
-        found = geodesic_tortuosity(data, k, axis, voxel_size=voxel_size)
+        found = geodesic_tortuosity(data, k, axis, **options)
         yield Key("geodesic_tortuosity", (k,), axis), found.mean
 
     def bottlenecks(k: int) -> Numbers:
-        found = constrictivity(data, k, voxel_size=voxel_size)
+        found = constrictivity(data, k, **options)
         for axis, value in enumerate(found.values if found else ()):
             yield Key("constrictivity", (k,), axis), value
 

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from scipy import ndimage, sparse
-from scipy.sparse import csgraph
 
 from napari_microgen.errors import InputError, RunError
+from napari_microgen.metrics._clusters import among, label_clusters
 from napari_microgen.metrics._grid import check_indices, flags, per_axis
 from napari_microgen.metrics._multigrid import Multigrid
 
@@ -150,25 +149,10 @@ def percolating_cluster(
     periodic : bool or sequence of bool
         Axes across whose sides voxels are neighbours; not that of `axis`.
     """
-    labels, number = ndimage.label(mask)
-    if number == 0:
-        return np.zeros(mask.shape, bool)
-    names = np.arange(number + 1)
-    joints = []
-    for other, around in enumerate(flags(periodic, mask.ndim)):
-        if around and other != axis:
-            ends = np.take(labels, 0, axis=other), np.take(labels, -1, axis=other)
-            both = (ends[0] > 0) & (ends[1] > 0)
-            joints.append(np.unique(np.stack([e[both] for e in ends]), axis=1))
-    if joints:
-        near, far = np.concatenate(joints, axis=1)
-        graph = sparse.coo_matrix((np.ones(near.size), (near, far)), (number + 1, number + 1))
-        names = csgraph.connected_components(graph, directed=False)[1]
-    faces = [np.unique(np.take(labels, end, axis=axis)) for end in (0, -1)]
-    through = np.intersect1d(*(names[f[f > 0]] for f in faces))
-    wanted = np.isin(names, through)
-    wanted[0] = False
-    return np.asarray(wanted[labels])
+    around = flags(periodic, mask.ndim)
+    labels = label_clusters(mask, [p and i != axis for i, p in enumerate(around)])
+    faces = (np.take(labels, end, axis=axis) for end in (0, -1))
+    return among(labels, np.intersect1d(*faces))
 
 
 class Stencil:
