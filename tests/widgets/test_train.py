@@ -6,6 +6,7 @@ from qtpy.QtWidgets import QApplication
 from napari_microgen.methods import METHODS, load_model
 from napari_microgen.widgets.jobs import jobs_of
 from napari_microgen.widgets.plots import CurvePlot
+from napari_microgen.widgets.preview import is_preview
 from napari_microgen.widgets.state import Status
 from napari_microgen.widgets.status import ERROR, WARNING
 from napari_microgen.widgets.train import layer_file
@@ -227,7 +228,26 @@ def test_the_preview_is_renewed_beside_the_image_in_its_colours_and_units(starte
     assert viewer.layers.selection.active is real
     before = preview.data
     until(lambda: preview.data is not before)
-    assert len(viewer.layers) == 2
+    assert [layer.name for layer in viewer.layers] == [
+        "micrograph", "preview confidence", "preview",
+    ]  # fmt: skip
+
+
+def test_the_confidence_is_renewed_with_the_preview_and_hidden_at_first(started, viewer, until):
+    until(lambda: "preview" in viewer.layers)
+    volume, confidence = viewer.layers["preview"], viewer.layers["preview confidence"]
+    assert not confidence.visible
+    assert is_preview(confidence)
+    assert tuple(confidence.contrast_limits) == (0, 1)
+    np.testing.assert_allclose(confidence.extent.world, volume.extent.world)
+    before = confidence.data
+    until(lambda: confidence.data is not before)
+    assert confidence.data.shape == volume.data.shape
+    viewer.layers.remove(volume)
+    before = confidence.data
+    until(lambda: confidence.data is not before)
+    started.preview_box.setChecked(False)
+    assert list(viewer.layers) == [viewer.layers["micrograph"]]
 
 
 def test_the_preview_can_be_switched_off_and_on(started, viewer, until):

@@ -13,6 +13,7 @@ from napari_microgen.widgets.placement import add_beside
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
+    from napari.types import LayerDataTuple
 
     from napari_microgen.methods.base import Sample, Shape
 
@@ -25,7 +26,10 @@ def is_preview(layer: Layer) -> bool:
 
 
 class Preview:
-    """Keeps one layer of a viewer up to date with the last generated volume.
+    """Keeps layers of a viewer up to date with the last generated volume.
+
+    A volume of phases comes with its confidence, hidden at first: figures S9 and S10 of paper 000
+    show how it grows while the generator learns.
 
     Parameters
     ----------
@@ -36,13 +40,13 @@ class Preview:
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = weakref.ref(viewer)
         self._beside: Layer | None = None
-        self._layer: Layer | None = None
+        self._layers: list[Layer] = []
         self._sample: Sample | None = None
         self._shown = True
 
     @property
     def shown(self) -> bool:
-        """Whether there is to be a preview; switching it off removes the layer."""
+        """Whether there is to be a preview; switching it off removes the layers."""
         return self._shown
 
     @shown.setter
@@ -72,24 +76,31 @@ class Preview:
         viewer = self._viewer()
         if viewer is None or not self._shown:
             return
-        if self._layer is None:
-            self._layer = self._add(viewer, sample)
-        elif self._layer in viewer.layers:  # else the user deleted it and wants none
-            self._layer.data = sample.data
+        if not self._layers:
+            self._layers = self._add(viewer, sample)
+            return
+        for layer, (data, _, _) in zip(self._layers, _layers(sample), strict=True):
+            if layer in viewer.layers:  # else the user deleted it and wants none
+                layer.data = data
 
-    def _add(self, viewer: ViewerModel, sample: Sample) -> Layer:
-        data, keywords, kind = sample_layers(sample, "preview")[-1]
-        keywords["metadata"] = {MARK: True}
-        layer = Layer.create(data, keywords, kind)
+    def _add(self, viewer: ViewerModel, sample: Sample) -> list[Layer]:
+        made = [Layer.create(*each) for each in _layers(sample)]
         if self._beside is not None:
-            look_like(layer, self._beside)
+            look_like(made[-1], self._beside)
         active = viewer.layers.selection.active
-        add_beside(viewer, [layer], [] if self._beside is None else [self._beside])
+        add_beside(viewer, made, [] if self._beside is None else [self._beside])
         viewer.layers.selection.active = active
-        return layer
+        return made
 
     def _remove(self) -> None:
         viewer = self._viewer()
-        if viewer is not None and self._layer is not None and self._layer in viewer.layers:
-            viewer.layers.remove(self._layer)
-        self._layer = None
+        for layer in self._layers:
+            if viewer is not None and layer in viewer.layers:
+                viewer.layers.remove(layer)
+        self._layers = []
+
+
+def _layers(sample: Sample) -> list[LayerDataTuple]:
+    """Return the layers of a sample, marked as a preview."""
+    mark = {"metadata": {MARK: True}}
+    return [(data, {**how, **mark}, kind) for data, how, kind in sample_layers(sample, "preview")]
