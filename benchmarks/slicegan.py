@@ -18,9 +18,9 @@ import time
 import numpy as np
 
 from napari_microgen.methods import get_method
-from napari_microgen.methods.slicegan.orientations import find_orientations
 from napari_microgen.metrics.fidelity import Reference
 from napari_microgen.phases import PhaseImage
+from napari_microgen.training.orientations import find_orientations
 
 VOLUMES = 4
 SIDE = 128

@@ -9,10 +9,10 @@ from scipy.ndimage import gaussian_filter
 from napari_microgen.errors import InputError, RunError
 from napari_microgen.generation.noise import normal_at
 from napari_microgen.methods import get_method, load_model
-from napari_microgen.methods.slicegan.orientations import find_orientations
 from napari_microgen.methods.slicegan.training import SliceGANTraining
 from napari_microgen.phases import PhaseImage
 from napari_microgen.training.latent_training import selection
+from napari_microgen.training.orientations import find_orientations
 
 METHOD = get_method("slicegan")
 TINY = {

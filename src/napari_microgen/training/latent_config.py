@@ -5,49 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from napari_microgen.errors import InputError
-from napari_microgen.methods.base import Config, setting
+from napari_microgen.methods.base import setting
+from napari_microgen.training.adversarial_config import SIDE, AdversarialConfig, numbers
 
-SIDE = 64
-"""Side of training cubes and patches in voxels (the papers' l)."""
+__all__ = ["SIDE", "LatentConfig"]
 
 
 @dataclass(frozen=True)
-class LatentConfig(Config):
+class LatentConfig(AdversarialConfig):
     """Settings of `LatentTraining`; the defaults are the quick recipe of SliceGAN."""
 
-    patience: int = setting(
-        0, "Stop when no better model was found for so many steps; 0 uses the whole budget.",
-        minimum=0, maximum=10**9,
-    )  # fmt: skip
-    preview_seconds: float = setting(
-        5.0, "Time between two previews; 0 for none.", minimum=0, maximum=3600, unit="s"
-    )
     latent_channels: int = setting(
         16, "Channels of the latent.", minimum=1, maximum=512, advanced=True
     )
     widths: str = setting(
         "128 64 32 16", "Channels of the generator's four hidden layers.", advanced=True
     )
-    critic_widths: str = setting(
-        "32 64 128", "Channels of the critic's hidden layers.", advanced=True
-    )
-    volumes: int = setting(1, "Volumes per critic step.", minimum=1, maximum=64, advanced=True)
-    generator_rate: float = setting(
-        5e-4, "Adam learning rate of the generator.", minimum=1e-7, maximum=0.1, advanced=True
-    )
-    critic_rate: float = setting(
-        1e-3, "Adam learning rate of the critics.", minimum=1e-7, maximum=0.1, advanced=True
-    )
-    beta1: float = setting(0.0, "Adam beta 1.", minimum=0, maximum=0.999, advanced=True)
-    beta2: float = setting(0.99, "Adam beta 2.", minimum=0, maximum=0.9999, advanced=True)
-    warm_up: int = setting(
-        60, "Steps in which only the critics learn, so that they do not spoil a good start.",
-        minimum=0, maximum=10**6, advanced=True,
-    )  # fmt: skip
-    anchor: float = setting(
-        0.2, "Weight of the squared errors of volume fractions and two-point correlation.",
-        minimum=0, maximum=1000, advanced=True,
-    )  # fmt: skip
     lattice: float = setting(
         100.0,
         "Weight against what repeats every 16 voxels (isotropic only).",
@@ -55,14 +28,6 @@ class LatentConfig(Config):
         maximum=1e5,
         advanced=True,
     )
-    penalty: float = setting(
-        1.0, "Weight of the gradient penalty (R1 every 8th step, or Wasserstein's lambda).",
-        minimum=0, maximum=1000, advanced=True,
-    )  # fmt: skip
-    averaging: float = setting(
-        0.995, "Decay of the moving average of the generator that is kept.",
-        minimum=0, maximum=0.99999, advanced=True,
-    )  # fmt: skip
     smooth_start: bool = setting(
         True, "Start from a smooth random field of the right feature size.", advanced=True
     )
@@ -74,20 +39,6 @@ class LatentConfig(Config):
         True, "Shift the kept generator's biases so that its volume fractions are the image's.",
         advanced=True,
     )  # fmt: skip
-    mixed_precision: bool = setting(
-        False, "Compute in bfloat16 where a CUDA device has it.", advanced=True
-    )
-    fidelity_every: int = setting(
-        40, "Steps between two measurements of the averaged generator.",
-        minimum=1, maximum=10**6, advanced=True,
-    )  # fmt: skip
-    measured_side: int = setting(
-        128, "Side of the volume that is measured while training, and of the preview.",
-        minimum=SIDE, maximum=1024, unit="voxel", advanced=True,
-    )  # fmt: skip
-    threads: int = setting(
-        0, "CPU threads; 0 leaves one core to the viewer.", minimum=0, maximum=1024, advanced=True
-    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -97,16 +48,4 @@ class LatentConfig(Config):
     @property
     def generator_channels(self) -> tuple[int, ...]:
         """`widths` as numbers."""
-        return _numbers("widths", self.widths)
-
-    @property
-    def critic_channels(self) -> tuple[int, ...]:
-        """`critic_widths` as numbers."""
-        return _numbers("critic_widths", self.critic_widths)
-
-
-def _numbers(name: str, text: str) -> tuple[int, ...]:
-    parts = text.replace(",", " ").split()
-    if not parts or not all(p.isdigit() and 0 < int(p) <= 4096 for p in parts):
-        raise InputError(f"'{name}' must be numbers such as '128 64 32 16', not '{text}'.")
-    return tuple(int(p) for p in parts)
+        return numbers("widths", self.widths)

@@ -1,16 +1,14 @@
-"""What trainings of generators of endless volumes share: start, average, score and state."""
+"""What trainings of generators of endless volumes share: start, settling and score."""
 
 from __future__ import annotations
 
 import copy
-import dataclasses
 import itertools
-from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from napari_microgen.networks.slice_generator import (
     SliceGenerator,
@@ -21,12 +19,13 @@ from napari_microgen.networks.slice_generator import (
     symmetrised,
 )
 from napari_microgen.phases import luminance
+from napari_microgen.training.adversarial_training import AdversarialTraining
 from napari_microgen.training.averaging import AveragedGenerator
 from napari_microgen.training.latent_config import SIDE, LatentConfig
 from napari_microgen.training.randomness import torch_random
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -35,19 +34,14 @@ if TYPE_CHECKING:
     from napari_microgen.metrics.fidelity import Reference
     from napari_microgen.networks.latent_generator import LatentGenerator
 
-_Network = TypeVar("_Network", bound=nn.Module)
-
 START_SEEDS = 2
 START_LAYERS = (1, 2, 3, 4)
 SETTLE_VOLUMES = 4
 MATCHED_VOLUMES = 2
 
 
-class LatentTraining(ABC):
-    """Networks, optimisers and averaged generator; a subclass adds its critics and its step.
-
-    Every random number of step n comes from (seed, n), so a resumed training goes on as if it
-    had never stopped.
+class LatentTraining(AdversarialTraining):
+    """A generator of endless volumes; a subclass adds its critics and its step.
 
     Parameters
     ----------
@@ -68,7 +62,8 @@ class LatentTraining(ABC):
     """
 
     model_class: ClassVar[type[LatentModel]]
-    critic_layout: ClassVar[torch.memory_format] = torch.channels_last
+    settings: LatentConfig
+    generator: LatentGenerator
 
     def __init__(
         self,
@@ -82,41 +77,17 @@ class LatentTraining(ABC):
         symmetric: bool,
         device: tuple[torch.device, str],
     ) -> None:
-        self.origin, self.settings, self.reference = origin, settings, reference
-        self.fractions, self.levels = list(fractions), levels
+        self.reference, self.fractions, self.levels = reference, list(fractions), levels
         self.isotropic, self.keeps_symmetry = isotropic, symmetric
-        self.device, self.device_reason = device
-        self._build(torch_random(settings.seed, 0, "weights"))
-        self._follow_weights()
+        super().__init__(origin, settings, device)
 
-    @abstractmethod
-    def build_critics(self) -> nn.ModuleList:
-        """Return the untrained critics."""
-
-    @abstractmethod
-    def step(self, index: int) -> Generator[None, None, dict[str, float]]:
-        """Train one generator step; see `Trainable.step`."""
-
-    def _build(self, random: torch.Generator) -> None:
-        settings = self.settings
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(random.initial_seed())
-            generator = self.model_class.build(self.origin)
-            critics = self.build_critics()
-        self.generator = laid_out(generator.to(self.device), torch.channels_last_3d)
-        self.critics = laid_out(critics.to(self.device), self.critic_layout)
-        betas = (settings.beta1, settings.beta2)
-        self.generator_optimiser = torch.optim.Adam(
-            self.generator.parameters(), settings.generator_rate, betas
-        )
-        self.critic_optimiser = torch.optim.Adam(
-            self.critics.parameters(), settings.critic_rate, betas
-        )
+    def build_generator(self) -> LatentGenerator:
+        """Return the untrained generator."""
+        return self.model_class.build(self.origin)
 
     def _follow_weights(self) -> None:
         """Start the average at the generator's weights, and see which kernels are symmetric."""
-        self.average = AveragedGenerator(self.generator, self.settings.averaging)
-        self._settled: LatentGenerator | None = None
+        super()._follow_weights()
         self.symmetric: list[Tensor] = []
         if self.keeps_symmetry and isinstance(self.generator, SliceGenerator):
             self.symmetric = symmetric_kernels(self.generator)
@@ -169,15 +140,6 @@ class LatentTraining(ABC):
         latents = torch.randn(shape, generator=random).to(self.device)
         return latents.contiguous(memory_format=torch.channels_last_3d)
 
-    def _precision(self) -> torch.autocast:
-        enabled = self.settings.mixed_precision and self.device.type == "cuda"
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled)
-
-    def _descend_critics(self, loss: Tensor) -> None:
-        self.critic_optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        self.critic_optimiser.step()
-
     def _descend_generator(self, loss: Tensor) -> None:
         self.generator_optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -207,10 +169,11 @@ class LatentTraining(ABC):
             match_fractions(generator, large, self.fractions)
         return generator
 
+    def _as_model(self, origin: Origin, generator: Any) -> LatentModel:
+        return self.model_class(origin, generator)
+
     def _generate(self, side: int) -> Sample:
-        if self._settled is None:
-            self._settled = self._settle(self.average)
-        model = self.model_class(self.origin, self._settled)
+        model = self._as_model(self.origin, self._settled_generator())
         return model.generate((side, side, side), seed=0, device=self.device.type)
 
     def _as_phases(self, values: NDArray[Any]) -> NDArray[np.uint8]:
@@ -223,15 +186,6 @@ class LatentTraining(ABC):
         assert self.levels is not None
         return np.digitize(scaled, self.levels).astype(np.uint8)
 
-    def snapshot(self, steps: int, seconds: float, fidelity: Mapping[str, float]) -> LatentModel:
-        """Return the averaged generator, as it was scored, as a model."""
-        if self._settled is None:
-            self._settled = self._settle(self.average)
-        origin = dataclasses.replace(
-            self.origin, steps=steps, seconds=seconds, fidelity=dict(fidelity)
-        )
-        return self.model_class(origin, copy.deepcopy(self._settled).cpu())
-
     def rebuild(self, origin: Origin, tensors: Mapping[str, NDArray[Any]]) -> LatentModel:
         """Return the model that an earlier `snapshot` was."""
         return self.model_class.from_tensors(origin, tensors)
@@ -239,27 +193,6 @@ class LatentTraining(ABC):
     def preview(self) -> Sample:
         """Generate a volume with the averaged generator."""
         return self._generate(self.settings.measured_side)
-
-    # ------------------------------------------------------------------ state
-
-    def state(self) -> dict[str, Any]:
-        """Return networks, average and optimisers; see `Trainable.state`."""
-        return {
-            "generator": self.generator.state_dict(),
-            "critics": self.critics.state_dict(),
-            "average": self.average.module.state_dict(),
-            "generator_optimiser": self.generator_optimiser.state_dict(),
-            "critic_optimiser": self.critic_optimiser.state_dict(),
-        }
-
-    def load_state(self, state: Mapping[str, Any]) -> None:
-        """Take over what `state` returned."""
-        self.generator.load_state_dict(state["generator"])
-        self._follow_weights()
-        self.critics.load_state_dict(state["critics"])
-        self.average.module.load_state_dict(state["average"])
-        self.generator_optimiser.load_state_dict(state["generator_optimiser"])
-        self.critic_optimiser.load_state_dict(state["critic_optimiser"])
 
 
 def selection(ratios: Mapping[str, float], isotropic: bool) -> float:
@@ -279,8 +212,3 @@ def _neighbours(layers: Sequence[int]) -> Iterator[tuple[int, ...]]:
         moved[axis] += change
         if moved[axis] in START_LAYERS:
             yield tuple(moved)
-
-
-def laid_out(module: _Network, layout: torch.memory_format) -> _Network:
-    """Store the weights channels last, which the convolutions are faster with."""
-    return module.to(memory_format=layout)  # type: ignore[call-overload,no-any-return]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from napari_microgen.errors import InputError
 from napari_microgen.methods.base import setting
-from napari_microgen.training.latent_config import SIDE, LatentConfig
+from napari_microgen.training.latent_config import LatentConfig
+from napari_microgen.training.section_config import SectionConfig
 
 _PAPER: dict[str, Any] = {
     "minutes": 1440.0, "steps": 5400, "latent_channels": 64, "widths": "512 256 128 64",
@@ -26,7 +26,7 @@ _STANDARD: dict[str, Any] = {
 
 
 @dataclass(frozen=True)
-class SliceGANConfig(LatentConfig):
+class SliceGANConfig(SectionConfig, LatentConfig):
     """Settings of SliceGAN.
 
     ``quick`` gives a useful result in minutes on two CPU cores, ``standard`` is meant for a GPU,
@@ -36,49 +36,9 @@ class SliceGANConfig(LatentConfig):
 
     presets: ClassVar = {"quick": {}, "standard": _STANDARD, "paper": _PAPER}
 
-    axes: str = setting(
-        "zyx", "Axes whose sections a critic sees; leave out one that no image shows.",
-        choices=("zyx", "yx", "zx", "zy"),
-    )  # fmt: skip
-    symmetry: str = setting(
-        "auto",
-        "How patches may be turned: by rotations and mirrors (square), mirrors only, or not at "
-        "all; auto reads it from the images.",
-        choices=("auto", "square", "mirror", "none"),
-    )
     isotropic: str = setting(
         "auto",
         "Keep the generator's kernels unchanged by exchanging and mirroring axes; auto does so "
         "when one image stands for all three axes.",
         choices=("auto", "yes", "no"),
     )
-    diagonal_sections: bool = setting(
-        False, "Also show the critics sections at 45 degrees; prevents ridges along them."
-    )
-    loss: str = setting(
-        "logistic",
-        "Logistic: one volume per step shared by generator and critic, and R1 penalty. "
-        "Wasserstein: the paper's, several critic steps per generator step, gradient penalty.",
-        choices=("logistic", "wasserstein"), advanced=True,
-    )  # fmt: skip
-    critic_steps: int = setting(
-        1, "Critic steps per generator step (Wasserstein loss).",
-        minimum=1, maximum=50, advanced=True,
-    )  # fmt: skip
-    generator_volumes: int = setting(
-        1, "Volumes per generator step (Wasserstein loss).", minimum=1, maximum=256, advanced=True
-    )
-    planes: int = setting(
-        8, "Sections per volume and axis, evenly spread.", minimum=1, maximum=SIDE, advanced=True
-    )
-    real_patches: int = setting(
-        24, "Patches of the real image per critic step.", minimum=1, maximum=1024, advanced=True
-    )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.loss == "wasserstein" and len(self.critic_channels) != 4:
-            raise InputError(
-                f"'critic_widths' must be four numbers with the Wasserstein loss, not "
-                f"'{self.critic_widths}'."
-            )

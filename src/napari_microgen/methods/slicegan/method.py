@@ -10,11 +10,11 @@ from napari_microgen.errors import InputError
 from napari_microgen.methods.base import Config, Input, Method, Progress
 from napari_microgen.methods.slicegan.config import SliceGANConfig
 from napari_microgen.methods.slicegan.model import SliceGANModel
-from napari_microgen.methods.slicegan.orientations import find_orientations, is_isotropic
 from napari_microgen.methods.slicegan.training import SliceGANTraining
 from napari_microgen.metrics.fidelity import Reference
 from napari_microgen.training.latent_config import SIDE
 from napari_microgen.training.loop import Schedule, TrainingLoop
+from napari_microgen.training.orientations import find_orientations, is_isotropic
 from napari_microgen.training.patches import PatchSampler
 from napari_microgen.training.sections import image_symmetry
 

@@ -6,15 +6,17 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import TYPE_CHECKING, cast
 
+import numpy as np
+
 from napari_microgen.errors import InputError
 from napari_microgen.training.sections import image_symmetry
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from napari_microgen.methods.slicegan.config import SliceGANConfig
     from napari_microgen.phases import PhaseImage
     from napari_microgen.training.patches import Symmetry
+    from napari_microgen.training.section_config import SectionConfig
 
 
 @dataclass(frozen=True)
@@ -36,9 +38,7 @@ class Orientation:
     symmetry: Symmetry
 
 
-def find_orientations(
-    data: Sequence[PhaseImage], config: SliceGANConfig
-) -> tuple[Orientation, ...]:
+def find_orientations(data: Sequence[PhaseImage], config: SectionConfig) -> tuple[Orientation, ...]:
     """Assign images to axes; axes with the same image share one orientation.
 
     One 2D image shows every axis (isotropic). One 3D volume shows its own sections along each
@@ -140,9 +140,15 @@ def _check_edges(images: Mapping[int, PhaseImage]) -> None:
             )
 
 
-def _symmetry(image: PhaseImage, axes: Sequence[int], config: SliceGANConfig) -> Symmetry:
+def _symmetry(image: PhaseImage, axes: Sequence[int], config: SectionConfig) -> Symmetry:
     if config.symmetry != "auto":
         return cast("Symmetry", config.symmetry)
     if len(axes) == 3:
         return "square"
     return image_symmetry(image.as_labels())
+
+
+def mean_fractions(orientations: Sequence[Orientation]) -> list[float]:
+    """Volume fractions over all axes, each axis counted alike."""
+    axes = [o.image.fractions for o in orientations for _ in o.axes]
+    return [float(f) for f in np.mean(axes, axis=0)]
