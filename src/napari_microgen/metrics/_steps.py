@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -24,7 +24,7 @@ def share(
         yield start + fraction * (stop - start), prefix + text
 
 
-def finish(steps: Generator[Step, None, Result]) -> Result:
+def finish(steps: Generator[Any, None, Result]) -> Result:
     """Do all the work and return its result."""
     while True:
         try:

@@ -108,7 +108,7 @@ def constrictivity_steps(
 
     def cover_half(centres: NDArray[np.bool_], square: Any) -> bool:
         number = int(np.count_nonzero(centres))
-        if number == 0 or number >= half:
+        if not 0 < number < half:
             return number >= half
         covered = squared_distances(centres, weights, around, square) < square
         return bool(np.count_nonzero(covered) >= half)

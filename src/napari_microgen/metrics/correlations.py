@@ -7,20 +7,23 @@ divided by the number of pairs the window holds, so that no lag is biased by the
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from scipy.fft import next_fast_len
+from scipy import fft
 
 from napari_microgen.errors import InputError
 from napari_microgen.metrics._grid import check_indices, flags, has_gaps, per_axis
+from napari_microgen.metrics._steps import finish
 from napari_microgen.phases import UNLABELLED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Generator, Sequence
 
     from numpy.typing import NDArray
+
+    from napari_microgen.metrics._steps import Step
 
     Indicator = Callable[[NDArray[np.uint8]], NDArray[np.bool_]]
 
@@ -29,6 +32,9 @@ SINGLE_PRECISION_ABOVE = 2**26
 
 CHUNK = 2**22
 """Voxels of a stack of sections that are transformed at a time."""
+
+THREADS_ABOVE = 2**21
+"""Voxels from which more than one thread is worth starting on a transform."""
 
 
 def two_point_maps(
@@ -68,10 +74,33 @@ def two_point_maps(
     ndarray of float64, shape (n_phases, 2 L + 1, ...)
         Probabilities; NaN at lags without a pair.
     """
+    return finish(
+        two_point_steps(
+            data, n_phases, max_lag=max_lag, periodic=periodic, stacked=stacked, device=device,
+            exact=exact,
+        )
+    )  # fmt: skip
+
+
+def two_point_steps(
+    data: NDArray[np.uint8],
+    n_phases: int,
+    *,
+    max_lag: int | None = None,
+    periodic: bool | Sequence[bool] = False,
+    stacked: bool = False,
+    device: str = "cpu",
+    exact: bool = True,
+) -> Generator[Step, None, NDArray[np.float64]]:
+    """Do what `two_point_maps` does step by step, a phase in each."""
     plan = _Plan(data, max_lag, periodic, stacked, device, exact)
     pairs = plan.pairs()
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.stack([plan.counts(k) / pairs for k in range(n_phases)])
+    maps = []
+    for k in range(n_phases):
+        with np.errstate(invalid="ignore", divide="ignore"):
+            maps.append(plan.counts(k) / pairs)
+        yield (k + 1) / n_phases, f"two-point correlation of phase {k + 1}"
+    return np.stack(maps)
 
 
 def two_point_map(
@@ -204,9 +233,9 @@ def fft_profile(sections: NDArray[np.uint8], n_phases: int) -> NDArray[np.float6
     counts = np.bincount(ring[inside], minlength=side // 2 + 1)
     profile = np.zeros((n_phases, side // 2 + 1))
     for k in range(n_phases):
-        phase = torch.from_numpy((stack == k).astype(np.float64))
-        spectrum = torch.fft.rfft2(phase - phase.mean()).abs() / phase[0].numel()
-        logs = torch.log10(spectrum.clamp_min(1e-12)).mean(dim=0).numpy().ravel()
+        phase = (stack == k).astype(np.float64)
+        spectrum = np.abs(fft.rfft2(phase - phase.mean())) / phase[0].size
+        logs = np.log10(np.maximum(spectrum, 1e-12)).mean(axis=0).ravel()
         sums = np.bincount(ring[inside], logs[inside], minlength=side // 2 + 1)
         profile[k] = sums / np.maximum(counts, 1)
     return profile
@@ -231,7 +260,7 @@ def _default_lag(shape: Sequence[int]) -> int:
 
 
 class _Plan:
-    """Sizes, padding and device of the transforms of one image."""
+    """Sizes, padding and precision of the transforms of one image."""
 
     def __init__(
         self,
@@ -252,12 +281,15 @@ class _Plan:
         limits = (n // 2 if p else n - 1 for n, p in zip(self.shape, self.around, strict=True))
         self.lags = tuple(min(reach, limit) for limit in limits)
         self.padded = tuple(
-            n if p else next_fast_len(n + lag, real=True)
+            n if p else fft.next_fast_len(n + lag, real=True)
             for n, p, lag in zip(self.shape, self.around, self.lags, strict=True)
         )
         double = exact and np.prod(self.padded, dtype=float) <= SINGLE_PRECISION_ABOVE
-        self.dtype = torch.float64 if double and device != "mps" else torch.float32
+        self.dtype = np.float64 if double and device != "mps" else np.float32
         self.device = device
+        # On the CPU scipy is faster than torch, most of all where transforms are small and many.
+        self.fft: Any = fft if device == "cpu" else torch.fft
+        self.threads = torch.get_num_threads() if np.prod(self.padded) >= THREADS_ABOVE else 1
         self.gaps = has_gaps(data)
 
     def pairs(self) -> NDArray[np.float64]:
@@ -278,28 +310,39 @@ class _Plan:
 
     def _lag_sums(self, first: Indicator, second: Indicator | None = None) -> NDArray[np.float64]:
         """Correlate two indicator functions; sum over the stack in Fourier space."""
-        axes = tuple(range(1, self.ndim + 1))
         step = max(1, CHUNK // int(np.prod(self.padded)))
-        total: torch.Tensor | None = None
-        for start in range(0, len(self.stack), step):
-            part = self.stack[start : start + step]
-            spectrum = self._transform(first(part), axes)
-            if second is None:
-                product = spectrum.abs().square_().sum(dim=0)
-            else:
-                product = (spectrum.conj() * self._transform(second(part), axes)).sum(dim=0)
-            del spectrum
-            total = product if total is None else total + product
-        assert total is not None
-        sums = torch.fft.irfftn(total, s=self.padded)
-        del total
-        for axis, lag in enumerate(self.lags):
-            index = torch.arange(-lag, lag + 1, device=sums.device) % self.padded[axis]
-            sums = sums.index_select(axis, index)
-        # Counts are whole numbers, and so they come out exact where precision allows it.
-        return np.asarray(sums.round_().to("cpu", torch.float64))
+        total: Any = None
+        with fft.set_workers(self.threads):
+            for start in range(0, len(self.stack), step):
+                part = self.stack[start : start + step]
+                product = self._product(first(part), None if second is None else second(part))
+                total = product if total is None else total + product
+            # Counts are whole numbers, and so they come out exact where precision allows it.
+            return np.asarray(np.rint(self._at_lags(total)), np.float64)
 
-    def _transform(self, mask: NDArray[np.bool_], axes: tuple[int, ...]) -> torch.Tensor:
-        values = torch.from_numpy(np.ascontiguousarray(mask)).to(self.device, self.dtype)
-        spectrum: torch.Tensor = torch.fft.rfftn(values, s=self.padded, dim=axes)
-        return spectrum
+    def _product(self, first: NDArray[np.bool_], second: NDArray[np.bool_] | None) -> Any:
+        """Return the sum over a stack of one spectrum's conjugate times the other."""
+        spectrum = self._spectrum(first)
+        if second is None:
+            product = spectrum.real**2 + spectrum.imag**2
+        else:
+            product = spectrum.conj() * self._spectrum(second)
+        return product[0] if len(product) == 1 else product.sum(0)
+
+    def _spectrum(self, mask: NDArray[np.bool_]) -> Any:
+        """Transform axis by axis, so that no more is padded than has to be."""
+        values: Any = mask.astype(self.dtype)
+        if self.device != "cpu":
+            values = torch.from_numpy(values).to(self.device)
+        values = self.fft.rfft(values, self.padded[-1], -1)
+        for axis in range(-2, -self.ndim - 1, -1):
+            values = self.fft.fft(values, self.padded[axis], axis)
+        return values
+
+    def _at_lags(self, spectrum: Any) -> NDArray[Any]:
+        """Transform back axis by axis, and keep of each the lags that are asked for."""
+        for axis, (n, lag) in enumerate(zip(self.padded, self.lags, strict=True)):
+            inverse = self.fft.irfft if axis == self.ndim - 1 else self.fft.ifft
+            lags = np.arange(-lag, lag + 1) % n
+            spectrum = inverse(spectrum, n, axis)[(slice(None),) * axis + (lags,)]
+        return np.asarray(spectrum if self.device == "cpu" else spectrum.cpu())

@@ -106,12 +106,30 @@ def representativity(
     """
     ndim = check_indices(data, stacked)
     sizes = per_axis(voxel_size, ndim)
-    around = flags(periodic, ndim)
-    # Half the image at most: beyond, few pairs are left.
-    reach = max(1, min(128 if ndim == 2 else 64, min(data.shape[-ndim:]) // 2))
     maps = two_point_maps(
-        data, n_phases, max_lag=reach, periodic=around, stacked=stacked, exact=False
-    )
+        data, n_phases, max_lag=largest_lag(data.shape[-ndim:]), periodic=flags(periodic, ndim),
+        stacked=stacked, exact=False,
+    )  # fmt: skip
+    return representativity_of(maps, data, voxel_size=sizes, relative_error=relative_error)
+
+
+def largest_lag(shape: Sequence[int]) -> int:
+    """Return how far correlations are looked at: half the image, beyond which few pairs are left.
+
+    Nor beyond 128 pixels, 64 in 3D.
+    """
+    return max(1, min(128 if len(shape) == 2 else 64, min(shape) // 2))
+
+
+def representativity_of(
+    maps: NDArray[np.float64],
+    data: NDArray[np.uint8],
+    *,
+    voxel_size: Sequence[float],
+    relative_error: float = 0.01,
+) -> Representativity:
+    """Do the same from the two-point correlations `maps` of `data`, up to `largest_lag`."""
+    n_phases, ndim, sizes = len(maps), maps.ndim - 1, voxel_size
     fractions = volume_fractions(data, n_phases)
     variances = fractions * (1 - fractions)
     covariances = maps - (fractions**2).reshape(-1, *(1,) * ndim)

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from napari_microgen.errors import InputError
-from napari_microgen.metrics.bottlenecks import constrictivity
+from napari_microgen.metrics._steps import share
+from napari_microgen.metrics.bottlenecks import constrictivity_steps
 from napari_microgen.metrics.chords import mean_chords
 from napari_microgen.metrics.fractions import volume_fractions
-from napari_microgen.metrics.paths import geodesic_tortuosity
+from napari_microgen.metrics.paths import geodesic_steps
 from napari_microgen.metrics.surfaces import (
     interphase_areas,
     ssa,
     ssa_faces,
     triple_phase_boundary,
 )
-from napari_microgen.metrics.transport import transport
+from napari_microgen.metrics.transport import transport_steps
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Sequence
+    from collections.abc import Generator, Iterator, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from napari_microgen.metrics._steps import Step
 
     Numbers = Iterator[tuple["Key", float]]
-    Task = Callable[[], Numbers]
+    Task = Generator[Step, None, dict["Key", float]]
 
 FAMILIES = ("surfaces", "tpb", "chords", "s2", "transport", "geodesic", "constrictivity")
 """What can be asked for; volume fractions come always."""
@@ -151,10 +151,20 @@ def scalar_steps(
     """
     found: dict[Key, float] = {}
     tasks = list(_tasks(data, n_phases, families, voxel_size, periodic, tolerance, device))
-    for done, (text, task) in enumerate(tasks, start=1):
-        found.update({key: float(value) for key, value in task()})
-        yield done / len(tasks), text
+    total, done = sum(SECONDS[family] for family, _, _ in tasks), 0.0
+    for family, what, task in tasks:
+        start, done = done, done + SECONDS[family]
+        numbers = yield from share(task, start / total, done / total, f"{what}, ")
+        found.update({key: float(value) for key, value in numbers.items()})
+        yield done / total, what
     return found
+
+
+SECONDS = {
+    "volume_fraction": 0.01, "surfaces": 0.2, "tpb": 0.05, "chords": 0.05, "transport": 0.7,
+    "geodesic": 0.3, "constrictivity": 1.0,
+}  # fmt: skip
+"""About how long a task of each family takes at 128^3 voxels, for the progress."""
 
 
 def _tasks(
@@ -165,8 +175,8 @@ def _tasks(
     periodic: bool | Sequence[bool],
     tolerance: float,
     device: str,
-) -> Iterator[tuple[str, Task]]:
-    """Yield what is to be measured and how, the quick families first."""
+) -> Iterator[tuple[str, str, Task]]:
+    """Yield what is to be measured, the quick families first: family, words, how."""
     options: dict[str, Any] = {"voxel_size": voxel_size, "periodic": periodic}
     fractions = volume_fractions(data, n_phases)
     present = [k for k in range(n_phases) if fractions[k] > 0]
@@ -189,37 +199,46 @@ def _tasks(
             for axis in range(data.ndim):
                 yield Key("mean_chord", (k,), axis), lengths[k, axis]
 
-    def diffusion(k: int, axis: int) -> Numbers:
-        flow = transport(data, k, axis, **options, tolerance=tolerance, device=device)
-        yield Key("d_rel", (k,), axis), flow.d_rel
-        yield Key("tortuosity_factor", (k,), axis), flow.tortuosity_factor
+    def diffusion(k: int, axis: int) -> Task:
+        steps = transport_steps(data, k, axis, **options, tolerance=tolerance, device=device)
+        flow = yield from steps
+        return {
+            Key("d_rel", (k,), axis): flow.d_rel,
+            Key("tortuosity_factor", (k,), axis): flow.tortuosity_factor,
+        }
 
-    def paths(k: int, axis: int) -> Numbers:
-        found = geodesic_tortuosity(data, k, axis, **options)
-        yield Key("geodesic_tortuosity", (k,), axis), found.mean
+    def paths(k: int, axis: int) -> Task:
+        found = yield from geodesic_steps(data, k, axis, **options)
+        return {Key("geodesic_tortuosity", (k,), axis): found.mean}
 
-    def bottlenecks(k: int) -> Numbers:
-        found = constrictivity(data, k, **options)
-        for axis, value in enumerate(found.values if found else ()):
-            yield Key("constrictivity", (k,), axis), value
+    def bottlenecks(k: int) -> Task:
+        found = yield from constrictivity_steps(data, k, **options)
+        values = found.values if found else ()
+        return {Key("constrictivity", (k,), axis): value for axis, value in enumerate(values)}
 
-    yield "volume fractions", partial(_by_phase, "volume_fraction", fractions)
+    yield "volume_fraction", "volume fractions", _at_once(_by_phase("volume_fraction", fractions))
     if "surfaces" in families:
-        yield "surfaces", surfaces
+        yield "surfaces", "surfaces", _at_once(surfaces())
     if "tpb" in families:
-        yield "triple-phase boundary", tpb
+        yield "tpb", "triple-phase boundary", _at_once(tpb())
     if "chords" in families:
-        yield "chords", chords
+        yield "chords", "chords", _at_once(chords())
     if data.ndim == 2:
         return
     for k, axis in itertools.product(present, range(3)):
         where = f"phase {k + 1} along {'zyx'[axis]}"
         if "transport" in families:
-            yield f"diffusion through {where}", partial(diffusion, k, axis)
+            yield "transport", f"diffusion through {where}", diffusion(k, axis)
         if "geodesic" in families and data.shape[axis] > 1:
-            yield f"paths through {where}", partial(paths, k, axis)
+            yield "geodesic", f"paths through {where}", paths(k, axis)
     for k in present if "constrictivity" in families else ():
-        yield f"bottlenecks of phase {k + 1}", partial(bottlenecks, k)
+        yield "constrictivity", f"bottlenecks of phase {k + 1}", bottlenecks(k)
+
+
+def _at_once(numbers: Numbers) -> Task:
+    """Return what is quick to measure as a task of no steps."""
+    yield from ()
+    return dict(numbers)
 
 
 def _by_phase(metric: str, values: NDArray[np.float64]) -> Numbers:

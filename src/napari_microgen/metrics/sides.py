@@ -10,8 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_microgen.metrics._steps import finish, share
-from napari_microgen.metrics.correlations import radial, two_point_maps
-from napari_microgen.metrics.representativity import Representativity, representativity
+from napari_microgen.metrics.correlations import radial, two_point_steps
+from napari_microgen.metrics.representativity import (
+    Representativity,
+    largest_lag,
+    representativity_of,
+)
 from napari_microgen.metrics.scalars import (
     FAMILIES,
     VOLUME_ONLY,
@@ -191,16 +195,18 @@ def measure_steps(
             piece, n, families, voxel_size=sizes, periodic=periodic,
             tolerance=tolerance, device=device,
         )  # fmt: skip
-        numbers = yield from share(steps, 0.95 * i / len(pieces), 0.95 * (i + 1) / len(pieces))
+        numbers = yield from share(steps, 0.8 * i / len(pieces), 0.8 * (i + 1) / len(pieces))
         for key, value in numbers.items():
             found.setdefault(key, []).append(value)
     scalars = {key: float(np.mean(values)) for key, values in found.items()}
-    noise = representativity(image.data, n, voxel_size=sizes, periodic=periodic, stacked=stacked)
+    correlating = two_point_steps(
+        image.data, n, max_lag=largest_lag(image.shape[-ndim:]), periodic=periodic,
+        stacked=stacked, exact=False, device=device,
+    )  # fmt: skip
+    maps = yield from share(correlating, 0.8, 1.0)
+    noise = representativity_of(maps, image.data, voxel_size=sizes)
     radii, curves = np.zeros(0), np.zeros((0, 0))
     if "s2" in families:
-        maps = two_point_maps(
-            image.data, n, periodic=periodic, stacked=stacked, exact=False, device=device
-        )
         radii, curves = radial(maps, ndim, voxel_size=sizes)
     yield 1.0, "two-point correlation"
     report = SideReport(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -12,11 +13,14 @@ from napari_microgen.errors import InputError, RunError
 from napari_microgen.metrics._clusters import among, label_clusters
 from napari_microgen.metrics._grid import check_indices, flags, per_axis
 from napari_microgen.metrics._multigrid import Multigrid
+from napari_microgen.metrics._steps import finish
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Generator, Sequence
 
     from numpy.typing import NDArray
+
+    from napari_microgen.metrics._steps import Step
 
 MAX_ITERATIONS = 500
 
@@ -106,6 +110,26 @@ def transport(
     connected with both faces. The error of the energy is quadratic in that of the field. The
     mismatch of inlet and outlet flux is no criterion: it crosses zero by accident.
     """
+    return finish(
+        transport_steps(
+            data, phase, axis, voxel_size=voxel_size, periodic=periodic, tolerance=tolerance,
+            flux=flux, device=device,
+        )
+    )  # fmt: skip
+
+
+def transport_steps(
+    data: NDArray[np.uint8],
+    phase: int,
+    axis: int,
+    *,
+    voxel_size: float | Sequence[float] = 1.0,
+    periodic: bool | Sequence[bool] = False,
+    tolerance: float = 1e-4,
+    flux: bool = False,
+    device: str = "cpu",
+) -> Generator[Step, None, Transport]:
+    """Do what `transport` does step by step, an iteration in each."""
     ndim = check_indices(data)
     if not 0 <= axis < ndim:
         raise InputError(f"There is no axis {axis} in an image of {ndim} axes.")
@@ -126,7 +150,8 @@ def transport(
         torch.float32 if tolerance >= 1e-4 or device == "mps" else torch.float64,
         device,
     )
-    x, energy, iterations, error = _minimise(stencil, tolerance)
+    yield 0.05, "percolating cluster"
+    x, energy, iterations, error = yield from _minimise_steps(stencil, tolerance)
     d_rel = energy * data.shape[axis] / (data.size / data.shape[axis])
     flow = None
     if flux:
@@ -231,9 +256,13 @@ class Stencil:
                 y.narrow(axis, n - 1, 1).sub_(x.narrow(axis, 0, 1), alpha=weight)
 
 
-def _minimise(stencil: Stencil, tolerance: float) -> tuple[torch.Tensor, float, int, float]:
+def _minimise_steps(
+    stencil: Stencil, tolerance: float
+) -> Generator[Step, None, tuple[torch.Tensor, float, int, float]]:
     """Minimise the Dirichlet energy; return field, energy, iterations and relative error."""
     precondition = Multigrid(stencil)
+    done = 0.2
+    yield done, "coarse grids"
     n = stencil.mask.shape[0]
     height = (torch.arange(n, device=stencil.device, dtype=stencil.dtype) + 0.5) / n
     x = (1 - height).view(-1, 1, 1) * stencil.mask
@@ -259,6 +288,10 @@ def _minimise(stencil: Stencil, tolerance: float) -> tuple[torch.Tensor, float, 
         if len(gains) >= WINDOW and error <= tolerance:
             # Afresh, since the running value has lost digits where the start was far off.
             return x, stencil.energy(x), iteration + 1, error
+        # The error falls by about the same factor in every iteration.
+        left = math.log(max(error / tolerance, 1)) / math.log(max(1 / tolerance, 2))
+        done = max(done, 1 - 0.8 * left)
+        yield done, f"{iteration + 1} iterations"
     raise RunError(
         f"Diffusion did not converge in {MAX_ITERATIONS} iterations; raise the tolerance."
     )
