@@ -17,8 +17,8 @@ from napari_microgen.errors import InputError, MicrogenError, Stopped
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_microgen.methods.base import Periodic
-    from napari_microgen.phases import PhaseImage
+    from napari_microgen.methods.base import Model, Periodic, Sample
+    from napari_microgen.phases import Kind, PhaseImage
 
 DONE, FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
 MAX_SEED = 2**31 - 1
@@ -85,7 +85,12 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
         if getattr(options, name) is not None
     }
     config = make_config(method, options.preset, changes | dict(options.set))
-    data = [_image(path, options) for path in options.inputs]
+    kinds = [i.kinds for i in method.inputs]
+    kinds += [kinds[-1]] * max(0, len(options.inputs) - len(kinds))
+    data = [
+        _image(path, options, accepted)
+        for path, accepted in zip(options.inputs, kinds, strict=False)
+    ]
     out = model_path(options.out)
     model, last = train_model(method, data, config, out, options.resume)
     return {
@@ -100,8 +105,8 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
 
 def generate(options: argparse.Namespace) -> dict[str, Any]:
     """Generate a volume from a model file and write it as TIFF."""
+    from napari_microgen.io.meshes import MESH_SUFFIXES, write_mesh
     from napari_microgen.io.tiff import write_confidence, write_sample
-    from napari_microgen.methods import load_model
     from napari_microgen.resources import check_disk, peak_memory
     from napari_microgen.runs import generate_sample
 
@@ -109,32 +114,66 @@ def generate(options: argparse.Namespace) -> dict[str, Any]:
         raise InputError("Generating on a cluster is not available yet; leave out --scheduler.")
     for path in filter(None, (options.out, options.confidence)):
         _check_suffix(path, TIFF_SUFFIXES)
+    for path, suffixes in ((options.mesh, MESH_SUFFIXES), (options.table, (".csv",))):
+        if path is not None:
+            _check_suffix(path, suffixes)
+            check_disk(path, 10**6)
     if options.confidence is not None and options.confidence.resolve() == options.out.resolve():
         raise InputError("--out and --confidence name the same file; give them different names.")
-    model = load_model(options.model)
+    model = _model(options)
     if options.confidence is not None and model.origin.kind != "labels":
         raise InputError(
             f"A model of {model.origin.kind} values gives no confidence; leave out --confidence."
         )
-    voxels = math.prod(options.shape)
+    shape = options.shape or model.fitting_shape(options.seed)
+    if shape is None:
+        raise InputError("Volumes of this model have no end; say how large with --shape Z Y X.")
+    mesh = getattr(model, "mesh", None)
+    if options.mesh is not None and mesh is None:
+        raise InputError("Only shells have a surface; leave out --mesh.")
+    voxels = math.prod(shape)
     needed = voxels * {"labels": 1, "grey": 4, "colour": 3, "numbered": 2}[model.origin.kind]
     check_disk(options.out, needed)
     if options.confidence is not None:
         check_disk(options.confidence, needed + 4 * voxels)
-    sample, seconds = generate_sample(
-        model, options.shape, options.seed, options.periodic, options.device
-    )
+    sample, seconds = generate_sample(model, shape, options.seed, options.periodic, options.device)
     write_sample(options.out, sample)
     if options.confidence is not None:
         write_confidence(options.confidence, sample)
+    if options.mesh is not None and mesh is not None:
+        write_mesh(options.mesh, *mesh(options.seed))
+    if options.table is not None:
+        _write_table(options.table, sample)
     return {
         "out": str(options.out),
-        "shape": list(options.shape),
+        "shape": list(shape),
         "seconds": round(seconds, 3),
         "voxels_per_second": round(voxels / seconds),
         "peak_memory_bytes": peak_memory(),
         "seed": options.seed,
     }
+
+
+def _model(options: argparse.Namespace) -> Model:
+    """Load the model to generate from, on the voxels that are asked for."""
+    from napari_microgen.methods import load_model
+    from napari_microgen.units import METRES
+
+    model = load_model(options.model)
+    if options.voxel_size is None:
+        return model
+    metres = METRES.get(model.origin.unit)
+    scale = 1.0 if metres is None else METRES["nm"] / metres
+    return model.with_voxel_size(options.voxel_size * scale)
+
+
+def _write_table(path: Path, sample: Sample) -> None:
+    from napari_microgen.metrics.tables import write_csv
+
+    if not sample.table:
+        raise InputError("Only particles and grains have a table; leave out --table.")
+    rows = zip(*sample.table.values(), strict=True)
+    write_csv(path, list(sample.table), (dict(zip(sample.table, row, strict=True)) for row in rows))
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
@@ -181,10 +220,10 @@ def demo(options: argparse.Namespace) -> dict[str, Any]:
     return result
 
 
-def _image(path: Path, options: argparse.Namespace) -> PhaseImage:
+def _image(path: Path, options: argparse.Namespace, kinds: Sequence[Kind] = ()) -> PhaseImage:
     from napari_microgen.phases import PhaseImage
 
-    image = PhaseImage.from_tiff(path, zero=options.zero, kind=options.kind)
+    image = PhaseImage.from_tiff(path, zero=options.zero, kind=options.kind, kinds=kinds)
     if getattr(options, "voxel_size", None) is None:
         return image
     return replace(image, voxel_size=(options.voxel_size,) * image.ndim, unit="nm")
@@ -284,7 +323,10 @@ def _parser() -> _Parser:
 
     add = commands.add_parser("generate", help="generate a volume from a model")
     add.add_argument("model", metavar="MODEL", type=Path)
-    add.add_argument("--shape", type=int, nargs=3, required=True, metavar=("Z", "Y", "X"))
+    add.add_argument(
+        "--shape", type=int, nargs=3, metavar=("Z", "Y", "X"),
+        help="voxels along each axis (default for particles: what the particle fills)",
+    )  # fmt: skip
     add.add_argument("--out", type=Path, required=True, metavar="VOLUME.tif")
     add.add_argument("--seed", type=_seed, default=0)
     add.add_argument(
@@ -292,6 +334,18 @@ def _parser() -> _Parser:
         help="axes along which the volume repeats, such as zyx",
     )  # fmt: skip
     add.add_argument("--confidence", type=Path, metavar="FILE", help="also write the confidence")
+    add.add_argument(
+        "--voxel-size", type=_length, metavar="NM",
+        help="particles and grains: edge of the voxels in nanometres (in pixels for a model that "
+        "knows no length)",
+    )  # fmt: skip
+    add.add_argument("--mesh", type=Path, metavar="FILE.stl", help="shells: also write the surface")
+    add.add_argument(
+        "--table",
+        type=Path,
+        metavar="FILE.csv",
+        help="particles and grains: also write their table",
+    )
     add.add_argument("--device", default="auto", choices=DEVICES, help="where to compute")
     add.add_argument("--scheduler", metavar="ADDRESS", help=argparse.SUPPRESS)
     _finish(add, generate)
@@ -316,8 +370,9 @@ def _parser() -> _Parser:
 def _add_reading(parser: argparse.ArgumentParser) -> None:
     """Add what says how a TIFF is to be understood."""
     parser.add_argument(
-        "--kind", choices=("auto", "labels", "grey", "colour"), default="auto",
-        help="what the values are (default: few whole numbers are labels)",
+        "--kind", choices=("auto", "labels", "grey", "colour", "numbered"), default="auto",
+        help="what the values are; numbered: a number per particle or grain (default: few whole "
+        "numbers are labels, and for shell and grains flat regions are numbered)",
     )  # fmt: skip
     parser.add_argument(
         "--zero", choices=("phase", "unlabelled"), default="phase",

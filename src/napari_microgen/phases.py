@@ -296,9 +296,18 @@ class PhaseImage:
 
     @classmethod
     def from_tiff(
-        cls, path: str | Path, *, zero: Zero = "phase", kind: Kind | Literal["auto"] = "auto"
+        cls,
+        path: str | Path,
+        *,
+        zero: Zero = "phase",
+        kind: Kind | Literal["auto"] = "auto",
+        kinds: Sequence[Kind] = (),
     ) -> PhaseImage:
         """Read a TIFF of labels, numbers, grey or colour values with the voxel size it states.
+
+        Few whole numbers are taken for labels and others for grey values, unless `kind` says what
+        they are. Where `kinds`, what the caller can use, has numbered images in it, large flat
+        regions are taken for particles or grains.
 
         Raises
         ------
@@ -315,6 +324,8 @@ class PhaseImage:
         if kind == "colour" or (kind == "auto" and stored.colour):
             return cls.from_colour(stored.data, **common)
         data = _one_channel(stored.data, kind, common["name"]) if stored.colour else stored.data
+        if kind == "auto" and "numbered" in kinds:
+            kind = "numbered" if "grey" not in kinds or _has_regions(data) else "grey"
         if kind == "labels":
             return cls.from_labels(data, **labels, **common)
         if kind == "grey":
@@ -576,6 +587,13 @@ def _whole_numbers(array: NDArray[Any], name: str) -> NDArray[Any]:
 def _is_whole(array: NDArray[Any]) -> bool:
     """Whether floats are whole numbers that survive as integers (up to 2**53)."""
     return bool(np.all((np.abs(array) <= 2**53) & (np.rint(array) == array)))
+
+
+def _has_regions(array: NDArray[Any]) -> bool:
+    """Whether most neighbours hold the same whole number, as in no grey image with noise."""
+    if array.dtype.kind not in "biu":
+        return False
+    return bool(np.mean(array[..., 1:] == array[..., :-1]) > 0.5)
 
 
 def _one_channel(data: NDArray[Any], kind: str, name: str) -> NDArray[Any]:

@@ -19,6 +19,7 @@ METHODS: dict[str, str] = {
     "slicegan": "napari_microgen.methods.slicegan:SliceGAN",
     "dcgan": "napari_microgen.methods.dcgan:DCGAN",
     "excursion": "napari_microgen.methods.excursion:ExcursionSets",
+    "shell": "napari_microgen.methods.particles.shell_method:Shells",
 }
 """Registered methods: name and where the class is."""
 

@@ -490,7 +490,7 @@ class Model(ABC):
             If the model is tied to its voxels, as networks that make voxels are.
         """
         raise InputError(
-            f"A {self.origin.method} model generates voxels of {self.origin.voxel_size[0]:g} "
+            f"This model generates voxels of {self.origin.voxel_size[0]:g} "
             f"{self.origin.unit} only; leave out the voxel size."
         )
 

@@ -1,0 +1,247 @@
+"""Shells as a method: from a volume of particles to random particles (paper 004, 2.1 and 2.3)."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from math import pi
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from scipy import ndimage
+
+from napari_microgen.errors import InputError
+from napari_microgen.methods.base import Config, Input, Method, Origin, Progress
+from napari_microgen.methods.particles.segmentation import (
+    Segmentation,
+    drop_border,
+    segment_particles,
+)
+from napari_microgen.methods.particles.shell import ShellLaw, fit_shell, is_possible, measure_shells
+from napari_microgen.methods.particles.shell_config import ShellConfig
+from napari_microgen.methods.particles.shell_model import ShellModel
+from napari_microgen.metrics.ks import sample_distance
+from napari_microgen.training.checkpoint import load_checkpoint, save_checkpoint
+from napari_microgen.training.device import memory_in_use
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from napari_microgen.phases import PhaseImage
+
+FEWEST = 3
+FEW = 10
+SMALL_RADIUS = 4.0
+"""Voxels; of smaller particles the harmonics of order 9 describe the voxels."""
+
+STAR_SHARE = 0.9
+REPORT_SECONDS = 0.25
+JUDGED = 1000
+
+
+class Shells(Method):
+    """A CT volume of particles to random star-shaped particles (paper 004)."""
+
+    name = "shell"
+    title = "Particle shells"
+    paper = "Spherical harmonics with random coefficients (paper 004, sections 2.1 and 2.3)"
+    config_class = ShellConfig
+    model_class = ShellModel
+    budget = ("preset", "minutes", "steps")
+    inputs = (
+        Input(
+            "volume", "Particles", "A 3D Labels layer with a number per particle, or a grey CT "
+            "volume of bright particles, which is segmented.", ("numbered", "grey"), (3,),
+        ),
+    )  # fmt: skip
+
+    def check(self, data: Sequence[PhaseImage], config: Config) -> list[str]:
+        """Check images and settings; see `Method.check`."""
+        settings = _own(config)
+        self.check_inputs(data)
+        numbered = particles_of(data[0], settings)
+        sizes = np.bincount(numbered.ravel())[1:]
+        count = int(np.count_nonzero(sizes))
+        if count < FEWEST:
+            raise InputError(
+                f"'{data[0].name}' has {count} whole particle{'s' * (count != 1)} away from its "
+                "border, which tells nothing of how particles differ; label at least ten."
+            )
+        warnings = []
+        if count < FEW:
+            warnings.append(
+                f"'{data[0].name}' has only {count} whole particles; ten are the least from which "
+                "generated sizes and shapes can be believed."
+            )
+        radius = float(np.median((3 * sizes[sizes > 0] / (4 * pi)) ** (1 / 3)))
+        if radius < SMALL_RADIUS:
+            warnings.append(
+                f"Half the particles of '{data[0].name}' have a radius below {radius:.1f} voxels; "
+                "their generated surfaces will show the voxels more than the particles."
+            )
+        return warnings
+
+    def memory_needed(self, data: Sequence[PhaseImage], config: Config) -> int:
+        """Estimate the memory of the segmentation, or of the labels."""
+        voxels = int(np.prod(data[0].shape))
+        return int(300e6 + voxels * (48 if data[0].kind == "grey" else 8))
+
+    def train(
+        self,
+        data: Sequence[PhaseImage],
+        config: Config,
+        *,
+        checkpoint: Path | None = None,
+        resume: bool = False,
+    ) -> Iterator[Progress]:
+        """Fit; see `Method.train`. A step is a particle."""
+        settings = _own(config)
+        self.check(data, settings)
+        return _ShellFit(data[0], settings, self.signature(data, settings), checkpoint).run(resume)
+
+
+def particles_of(image: PhaseImage, config: ShellConfig) -> NDArray[np.int32]:
+    """Return the whole particles of an image, numbered from 1.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    if image.kind == "grey":
+        return segmentation_of(image, config).particles
+    particles = drop_border(image.data)
+    if not particles.any():
+        raise InputError(
+            f"Every particle of '{image.name}' meets the border of the volume, where its shape is "
+            "cut off; use a larger volume with whole particles."
+        )
+    return particles
+
+
+def segmentation_of(image: PhaseImage, config: ShellConfig) -> Segmentation:
+    """Segment a grey volume; the last result is kept with the image."""
+    options: dict[str, Any] = {
+        "blur": config.blur, "apart": config.apart, "smallest": config.smallest,
+        "least_sphericity": config.least_sphericity,
+    }  # fmt: skip
+    kept = image._cache.get("segmentation")
+    if kept is None or kept[0] != options:
+        kept = (options, segment_particles(image.data, **options))
+        image._cache["segmentation"] = kept
+    segmentation: Segmentation = kept[1]
+    return segmentation
+
+
+class _ShellFit:
+    """The particles of one volume, one after the other, and the law of their coefficients."""
+
+    def __init__(
+        self, image: PhaseImage, config: ShellConfig, signature: str, checkpoint: Path | None
+    ) -> None:
+        self.image, self.config = image, config
+        self.signature, self.checkpoint = signature, checkpoint
+        self.rows: list[NDArray[np.float64]] = []
+        self.shares: list[float] = []
+        self.before, self.started = 0.0, time.perf_counter()
+        self._reported = self.started
+
+    def run(self, resume: bool) -> Iterator[Progress]:
+        numbered = particles_of(self.image, self.config)
+        if resume:
+            self._restore()
+        boxes = [(n, box) for n, box in enumerate(ndimage.find_objects(numbered), 1) if box]
+        length = self.image.voxel_size[-1]
+        sizes = [s / length for s in self.image.voxel_size]
+        try:
+            for number, box in boxes[len(self.rows) :]:
+                if len(self.rows) >= FEWEST and self._used(len(boxes)) >= 1:
+                    break
+                random = np.random.default_rng((self.config.seed, number))
+                row, share = fit_shell(numbered[box] == number, sizes, random, self.config.order)
+                self.rows.append(row)
+                self.shares.append(share)
+                if time.perf_counter() - self._reported > REPORT_SECONDS:
+                    yield self._progress(len(self.rows) / len(boxes))
+        finally:
+            self._save()
+        yield self._finished()
+
+    def _finished(self) -> Progress:
+        rows = np.array(self.rows)
+        possible = is_possible(rows)
+        if np.count_nonzero(possible) < FEWEST:
+            raise InputError(
+                f"The particles of '{self.image.name}' are not star-shaped about their centres; "
+                "segment them into compact particles."
+            )
+        rows = rows[possible]
+        law = ShellLaw.fit(rows, self.config.centred)
+        random = np.random.default_rng((self.config.seed, 0))
+        rate = law.rejection_rate(random)
+        generated = measure_shells(np.array([law.sample(random) for _ in range(JUDGED)]), 3)
+        real = measure_shells(rows, 3)
+        fidelity = {
+            "volume": sample_distance(real.volumes, generated.volumes).over_noise,
+            "sphericity": sample_distance(real.sphericities, generated.sphericities).over_noise,
+        }
+        fidelity["mean"] = float(np.mean(list(fidelity.values())))
+        origin = replace(
+            Origin.of_training("shell", self.config, [self.image], "cpu"),
+            kind="numbered", phases=(), value_range=(0.0, 1.0), steps=len(self.rows),
+            seconds=self._seconds(), fidelity=fidelity,
+        )  # fmt: skip
+        model = ShellModel(origin, law, rows, self.image.voxel_size[-1], rate)
+        message = self._message(law, rate, int(np.count_nonzero(~possible)))
+        return replace(self._progress(1.0), fidelity=fidelity, model=model, message=message)
+
+    def _message(self, law: ShellLaw, rate: float, dropped: int) -> str:
+        chosen = ", ".join(f"{n} {c[0].family}" for n, c in enumerate(law.choices))
+        share = float(np.mean(self.shares))
+        text = (
+            f"Laws chosen by order: {chosen}; {100 * rate:.1f} % of the shells drawn are "
+            f"impossible and drawn again; star shapes hold {100 * share:.0f} % of the volume."
+        )
+        if share < STAR_SHARE:
+            text += " The particles are poorly described as star-shaped."
+        if dropped:
+            text += f" {dropped} particles that are not star-shaped were left out."
+        return text
+
+    def _progress(self, fraction: float) -> Progress:
+        self._reported = time.perf_counter()
+        seconds = self._seconds()
+        return Progress(
+            len(self.rows), min(fraction, 1.0), seconds, len(self.rows) / max(seconds, 1e-9),
+            device="CPU", memory_bytes=memory_in_use(torch.device("cpu")),
+        )  # fmt: skip
+
+    def _seconds(self) -> float:
+        return self.before + time.perf_counter() - self.started
+
+    def _used(self, total: int) -> float:
+        steps = self.config.steps or total
+        return max(len(self.rows) / steps, self._seconds() / (60 * self.config.minutes))
+
+    # ------------------------------------------------------------------ checkpoint
+
+    def _save(self) -> None:
+        if self.checkpoint is None:
+            return
+        state = {"signature": self.signature, "seconds": self._seconds(), "shares": self.shares}
+        save_checkpoint(self.checkpoint, {**state, "rows": torch.from_numpy(np.array(self.rows))})
+
+    def _restore(self) -> None:
+        stored = load_checkpoint(self.checkpoint, self.signature)
+        self.before, self.shares = stored["seconds"], list(stored["shares"])
+        self.rows = list(stored["rows"].numpy())
+
+
+def _own(config: Config) -> ShellConfig:
+    if not isinstance(config, ShellConfig):
+        raise InputError("Particle shells need their own settings (ShellConfig).")
+    return config
