@@ -260,6 +260,9 @@ class Sample:
     table : dict of str to ndarray
         What is known of every particle or grain of a numbered volume, one row each; the column
         ``index`` holds its number.
+    place : tuple of float or None
+        Middle of the first voxel along z, y, x in `unit`, measured from the middle of the first
+        voxel of the image that the volume was made from; None if it was made from none.
     """
 
     kind: Kind
@@ -271,6 +274,7 @@ class Sample:
     probabilities: NDArray[np.float32] | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
     table: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    place: tuple[float, float, float] | None = None
 
 
 # ---------------------------------------------------------------------- Model
@@ -289,7 +293,7 @@ class Origin:
     kind, phases, voxel_size, unit, value_range
         As in `PhaseImage`; `voxel_size` along z, y, x of what is generated.
     data : tuple of dict
-        Name, shape and SHA-256 of every training image.
+        Name, shape, SHA-256, voxel size, unit and phases of every training image.
     steps : int
         Training steps behind the weights.
     seconds : float
@@ -354,7 +358,7 @@ class Origin:
             voxel_size=voxel_size or (like.voxel_size[-1],) * 3,
             unit=like.unit,
             value_range=like.value_range,
-            data=tuple({"name": i.name, "shape": list(i.shape), "sha256": i.digest} for i in data),
+            data=tuple(_told(image) for image in data),
             device=str(device),
             versions={
                 "napari-microgen": __version__, "torch": version("torch"), "numpy": np.__version__,
@@ -393,6 +397,15 @@ class Origin:
         if values["kind"] == "labels":
             to_values(np.zeros(0), taken["phases"])
         return cls(**taken)
+
+
+def _told(image: PhaseImage) -> dict[str, Any]:
+    """Return what an `Origin` says of a training image."""
+    return {
+        "name": image.name, "shape": list(image.shape), "sha256": image.digest,
+        "voxel_size": list(image.voxel_size), "unit": image.unit,
+        "phases": [phase.as_dict() for phase in image.phases],
+    }  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -476,6 +489,23 @@ class Model(ABC):
         """Raise `InputError` if no volume of this shape can be made; say which could."""
         if len(shape) != 3 or any(int(n) < 1 for n in shape):
             raise InputError(f"The shape {tuple(shape)} must be three positive numbers: z, y, x.")
+
+    @property
+    def inputs(self) -> tuple[Input, ...]:
+        """Images that volumes are made from; none for most models."""
+        return ()
+
+    def given(self, images: Sequence[PhaseImage]) -> Model:
+        """Return the same model at work on other images, in the order of `inputs`.
+
+        Raises
+        ------
+        InputError
+            If the model makes volumes from no image, or cannot make any from these.
+        """
+        if images:
+            raise InputError("This model makes volumes from no image; leave it out.")
+        return self
 
     def fitting_shape(self, seed: int = 0) -> Shape | None:
         """Return the shape that holds all there is of `seed`'s volume; None if it is endless."""
@@ -668,6 +698,16 @@ class Method(ABC):
             If the training cannot work.
         """
 
+    def notes(self, data: Sequence[PhaseImage], config: Config) -> list[str]:
+        """Return what was worked out from images and settings, one sentence each.
+
+        Raises
+        ------
+        InputError
+            As `check` does.
+        """
+        return []
+
     @abstractmethod
     def memory_needed(self, data: Sequence[PhaseImage], config: Config) -> int:
         """Estimate the memory that training takes, in bytes."""
@@ -719,6 +759,17 @@ class Method(ABC):
         told = json.dumps([self.name, images, kept], sort_keys=True)
         return hashlib.sha256(told.encode()).hexdigest()
 
+    def inputs_of(self, count: int) -> list[Input]:
+        """Return which inputs so many images stand for: optional ones are given first to last."""
+        spare = count - sum(not i.optional for i in self.inputs)
+        given = []
+        for each in self.inputs:
+            if each.optional:
+                spare -= 1
+            if not each.optional or spare >= 0:
+                given.append(each)
+        return given + [self.inputs[-1]] * (count - len(given))
+
     def check_inputs(self, data: Sequence[PhaseImage]) -> None:
         """Raise `InputError` where number, kind or dimensions do not fit `inputs`."""
         needed = sum(not i.optional for i in self.inputs)
@@ -727,8 +778,7 @@ class Method(ABC):
             count = f"{needed}" if needed == most else f"{needed} to {most}"
             count = f"at least {needed}" if several else count
             raise InputError(f"{self.title} takes {count} images, not {len(data)}.")
-        repeated = itertools.repeat(self.inputs[-1])
-        for image, wanted in zip(data, itertools.chain(self.inputs, repeated), strict=False):
+        for image, wanted in zip(data, self.inputs_of(len(data)), strict=True):
             if image.kind not in wanted.kinds:
                 raise InputError(
                     f"'{image.name}' holds {image.kind} values; {self.title} needs "
