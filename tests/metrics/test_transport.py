@@ -1,5 +1,7 @@
 import numpy as np
 import pytest
+import torch
+from conftest import periodic_field
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -7,7 +9,7 @@ from scipy import ndimage
 
 from napari_microgen.errors import InputError, RunError
 from napari_microgen.metrics import transport as transport_module
-from napari_microgen.metrics.transport import percolating_cluster, transport
+from napari_microgen.metrics.transport import percolating_cluster, transport, transport_steps
 
 
 def off_centre(n: int, ndim: int) -> np.ndarray:
@@ -189,3 +191,17 @@ def test_says_so_if_it_does_not_converge(volume, monkeypatch):
 def test_refuses_an_axis_that_is_not_there():
     with pytest.raises(InputError, match="no axis 2"):
         transport(np.ones((4, 4), np.uint8), 1, 2)
+
+
+def test_progress_rises_in_steps_that_can_be_interrupted():
+    mask = (periodic_field((24, 24, 24), 2.0, 1) > 0).astype(np.uint8)
+    shares = [share for share, _ in transport_steps(mask, 1, 0)]
+    assert len(shares) > 4
+    assert shares == sorted(shares)
+    assert shares[-1] < 1
+    threads = torch.get_num_threads()
+    steps = transport_steps(mask, 1, 0)
+    for _ in range(3):
+        next(steps)
+    steps.close()
+    assert torch.get_num_threads() == threads

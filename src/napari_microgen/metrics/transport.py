@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from napari_microgen.metrics._multigrid import Multigrid
 from napari_microgen.metrics._steps import finish
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Generator, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -26,6 +27,10 @@ MAX_ITERATIONS = 500
 
 WINDOW = 2
 """Iterations whose gain in energy must be below the tolerance before the solver stops."""
+
+
+THREADS_ABOVE = 2**23
+"""Voxels from which a volume is worth more than one thread."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,21 +148,33 @@ def transport_steps(
     around = flags(periodic, ndim)
     sizes = per_axis(voxel_size, ndim)
     order = [axis, *(i for i in range(ndim) if i != axis)]
-    stencil = Stencil(
-        np.transpose(cluster, order),
-        [(sizes[axis] / sizes[i]) ** 2 for i in order],
-        [False, *(around[i] for i in order[1:])],
-        torch.float32 if tolerance >= 1e-4 or device == "mps" else torch.float64,
-        device,
-    )
-    yield 0.05, "percolating cluster"
-    x, energy, iterations, error = yield from _minimise_steps(stencil, tolerance)
+    with _threads(cluster.size):
+        stencil = Stencil(
+            np.transpose(cluster, order),
+            [(sizes[axis] / sizes[i]) ** 2 for i in order],
+            [False, *(around[i] for i in order[1:])],
+            torch.float32 if tolerance >= 1e-4 or device == "mps" else torch.float64,
+            device,
+        )
+        yield 0.05, "percolating cluster"
+        x, energy, iterations, error = yield from _minimise_steps(stencil, tolerance)
     d_rel = energy * data.shape[axis] / (data.size / data.shape[axis])
     flow = None
     if flux:
         map_ = _flux(stencil, x).reshape([data.shape[i] for i in order])
         flow = np.ascontiguousarray(np.transpose(map_, np.argsort(order)))
     return Transport(d_rel, fraction / d_rel, fraction, percolating, iterations, error, flow)
+
+
+@contextmanager
+def _threads(voxels: int) -> Iterator[None]:
+    """Let torch work on a small volume in one thread; waiting for others would take longer."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1 if voxels < THREADS_ABOVE else before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def percolating_cluster(
