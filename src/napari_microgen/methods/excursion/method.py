@@ -67,7 +67,7 @@ class ExcursionSets(Method):
         _own(config)
         image = self._image(data)
         target = estimate_coverage(image)
-        return [*_phase_warnings(image), *_length_warnings(image, target)]
+        return [*phase_warnings(image), *length_warnings(image, target)]
 
     def _image(self, data: Sequence[PhaseImage]) -> PhaseImage:
         self.check_inputs(data)
@@ -118,9 +118,9 @@ class _Calibration:
         spare_threads(self.config.threads)
         self.device, self.reason = choose_device(self.config.device)
         self.target = estimate_coverage(self.image)
-        factor = _coarsening(self.target)
+        factor = coarsening(self.target)
         if factor > 1:
-            self.image = _coarsened(self.source, factor)
+            self.image = coarsened(self.source, factor)
             self.target = estimate_coverage(self.image)
         if resume:
             self._restore()
@@ -292,7 +292,8 @@ def verdict(misfit: Misfit) -> str:
     )
 
 
-def _phase_warnings(image: PhaseImage) -> list[str]:
+def phase_warnings(image: PhaseImage) -> list[str]:
+    """Warn of phases too rare to be calibrated."""
     return [
         f"'{phase.name}' fills only {100 * fraction:.2g} % of '{image.name}'; so rare a phase "
         "cannot be calibrated well."
@@ -301,7 +302,8 @@ def _phase_warnings(image: PhaseImage) -> list[str]:
     ]
 
 
-def _length_warnings(image: PhaseImage, target: CoverageTarget) -> list[str]:
+def length_warnings(image: PhaseImage, target: CoverageTarget) -> list[str]:
+    """Warn of images that are small or coarse for their features, or not isotropic."""
     warnings = []
     length = target.correlation_length
     if min(image.shape) < 4 * length:
@@ -314,7 +316,7 @@ def _length_warnings(image: PhaseImage, target: CoverageTarget) -> list[str]:
             f"'{image.name}' looks different along its axes (S2 differs by "
             f"{100 * target.anisotropy:.0f} % of the variance), but the model is isotropic."
         )
-    factor = _coarsening(target)
+    factor = coarsening(target)
     if factor > 1:
         warnings.append(
             f"The correlation length is {length} voxels, more than {LONGEST}; only every "
@@ -323,11 +325,13 @@ def _length_warnings(image: PhaseImage, target: CoverageTarget) -> list[str]:
     return warnings
 
 
-def _coarsening(target: CoverageTarget) -> int:
+def coarsening(target: CoverageTarget) -> int:
+    """Return how many voxels wide the voxels of a calibration must be."""
     return -(-target.correlation_length // LONGEST)
 
 
-def _coarsened(image: PhaseImage, factor: int) -> PhaseImage:
+def coarsened(image: PhaseImage, factor: int) -> PhaseImage:
+    """Return every `factor`-th voxel of an image."""
     step = (slice(None, None, factor),) * image.ndim
     size = tuple(s * factor for s in image.voxel_size)
     return replace(image, data=image.data[step], voxel_size=size, _cache={})

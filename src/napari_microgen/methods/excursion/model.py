@@ -193,7 +193,7 @@ class ExcursionModel(Model):
         periodic: Periodic = (False, False, False),
     ) -> int:
         """Return how many items `blocks` yields."""
-        if _at_once(shape, periodic):
+        if at_once(shape, periodic):
             return 1
         return count_pieces(shape, offset, periodic, TILE)
 
@@ -216,7 +216,7 @@ class ExcursionModel(Model):
         self.check_shape(shape, periodic)
         where, _ = choose_device(device)
         noises, weights = self.formula.noises, self.fit.weights
-        if _at_once(shape, periodic):
+        if at_once(shape, periodic):
             drawn = periodic_fields(weights, noises, shape, seed, offset, self.stretch, where)
             whole = (slice(0, shape[0]), slice(0, shape[1]), slice(0, shape[2]))
             yield Block(whole, self._probabilities(drawn))
@@ -238,17 +238,32 @@ class ExcursionModel(Model):
 
     def _probabilities(self, fields: Sequence[Tensor]) -> NDArray[np.float32]:
         """Return every image phase's softened indicator, shape ``(n_phases, z, y, x)``."""
+        return np.asarray(torch.softmax(self.logits(fields), 0).cpu().numpy())
+
+    def logits(self, fields: Sequence[Tensor]) -> Tensor:
+        """Return how far every image phase leads, in units of half a voxel.
+
+        Parameters
+        ----------
+        fields : sequence of Tensor, shape (z, y, x)
+            Drawn fields, one per entry of the formula's `noises`.
+
+        Returns
+        -------
+        Tensor, shape (n_phases, z, y, x)
+            The largest is that of the phase.
+        """
         functions = self.formula.functions(self.fit.scalars, fields)
         distances = functions / self._slopes.to(functions.device)[:, None, None, None]
         first = distances[0]
         margins = [first, -first]
         if len(distances) == 2:
             margins[1:] = [torch.minimum(-first, s * distances[1]) for s in (1, -1)]
-        chances = torch.softmax(SHARPNESS * torch.stack(margins), 0).cpu().numpy()
-        result = np.empty_like(chances)
-        result[list(self.fit.candidate.roles)] = chances
+        result = torch.empty((len(margins), *first.shape), device=first.device)
+        result[list(self.fit.candidate.roles)] = SHARPNESS * torch.stack(margins)
         return result
 
 
-def _at_once(shape: Shape, periodic: Periodic) -> bool:
+def at_once(shape: Shape, periodic: Periodic) -> bool:
+    """Whether a volume is made by one Fourier transform."""
     return all(periodic) and int(np.prod(shape, dtype=object)) <= WHOLE
