@@ -41,7 +41,7 @@ class TwoPointAnchor:
         self.device = device
         batches = [sampler.draw(BATCH, random) for _ in range(PATCHES // BATCH)]
         self.means = torch.stack([b.mean((0, 2, 3)) for b in batches]).mean(0).to(device)
-        maps = [self._correlations(b.to(device)) for b in batches]
+        maps = [self.covariances(b.to(device)) for b in batches]
         self.correlations = torch.stack(maps).mean(0)
 
     def loss(self, sections: Tensor) -> Tensor:
@@ -52,11 +52,11 @@ class TwoPointAnchor:
         sections : Tensor, shape (batch, channels, side, side)
         """
         fractions = (sections.mean((0, 2, 3)) - self.means).square().mean()
-        correlations = (self._correlations(sections) - self.correlations).square().mean()
+        correlations = (self.covariances(sections) - self.correlations).square().mean()
         return SCALE * (fractions + correlations)
 
-    def _correlations(self, sections: Tensor) -> Tensor:
-        """Covariance of each channel at lags 0..LAGS-1 along both axes and every pair of lags.
+    def covariances(self, sections: Tensor) -> Tensor:
+        """Return the covariance of each channel at lags 0..LAGS-1 along both axes and every pair of lags.
 
         Returns shape ``(channels, 2, LAGS, LAGS)``, the second axis for the two diagonals.
         """
