@@ -56,7 +56,7 @@ class TwoPointAnchor:
         return SCALE * (fractions + correlations)
 
     def covariances(self, sections: Tensor) -> Tensor:
-        """Return the covariance of each channel at lags 0..LAGS-1 along both axes and every pair of lags.
+        """Return the covariance of each channel at every pair of lags 0..LAGS-1 along both axes.
 
         Returns shape ``(channels, 2, LAGS, LAGS)``, the second axis for the two diagonals.
         """
