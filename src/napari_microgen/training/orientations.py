@@ -52,7 +52,7 @@ def find_orientations(data: Sequence[PhaseImage], config: SectionConfig) -> tupl
     """
     axes = tuple("zyx".index(a) for a in config.axes)
     images = _per_axis(data, axes)
-    _check_alike(data)
+    check_alike(data)
     if len(data) > 1:
         _check_edges(images)
     merged: dict[tuple[str, int], list[int]] = {}
@@ -95,7 +95,8 @@ def _per_axis(data: Sequence[PhaseImage], axes: tuple[int, ...]) -> dict[int, Ph
     )
 
 
-def _check_alike(data: Sequence[PhaseImage]) -> None:
+def check_alike(data: Sequence[PhaseImage]) -> None:
+    """Raise `InputError` if images are not of one kind, with the same phases, in one unit."""
     first = data[0]
     for image in data[1:]:
         if image.kind != first.kind:
