@@ -179,7 +179,6 @@ def _write_table(path: Path, sample: Sample) -> None:
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Measure one image, or compare a generated volume with a real image."""
     from napari_microgen.metrics.report import compare_steps, measure_steps
-    from napari_microgen.metrics.scalars import CHEAP, FAMILIES
     from napari_microgen.resources import check_disk
     from napari_microgen.runs import follow, say
 
@@ -196,10 +195,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         result = {"real": side.to_dict(), "generated": None, "fidelity": None}
     else:
         generated = _image(options.generated, options)
-        in_sections = real.ndim == 2 or options.sections is not None
-        # Paths and bottlenecks would take minutes in all the sub-volumes of two volumes.
-        metrics = FAMILIES if in_sections else (*CHEAP, "transport")
-        steps = compare_steps(real, generated, metrics, sections=options.sections)
+        steps = compare_steps(real, generated, sections=options.sections)
         report = follow(steps, "Comparing")
         table = report
         result = report.to_dict()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 _OTHER_NAMES = {
     "pm": ("picometer", "picometre"),
     "angstrom": ("å",),
@@ -34,3 +36,20 @@ def short_unit(name: str) -> str | None:
         if plain in (short, *others) or plain.removesuffix("s") in others:
             return short
     return None
+
+
+def length_text(length: float, unit: str) -> str:
+    """Return a length in the unit that suits it, in three digits.
+
+    Examples
+    --------
+    >>> length_text(59800, "nm"), length_text(0.25, "um"), length_text(1234.5, "pixel")
+    ('59.8 um', '250 nm', '1230 pixels')
+    """
+    length = float(f"{length:.3g}")
+    metres = float(f"{length * METRES.get(unit, math.nan):.3g}")
+    fitting = [name for name in ("pm", "nm", "um", "mm", "m") if METRES[name] <= metres]
+    if fitting:
+        length, unit = metres / METRES[fitting[-1]], fitting[-1]
+    digits = 2 - math.floor(math.log10(length)) if length > 0 else 0
+    return f"{length:.{max(digits, 0)}f} {'pixels' if unit == 'pixel' else unit}"

@@ -7,8 +7,8 @@ import pytest
 from conftest import cut_in_three, periodic_field
 
 from napari_microgen.errors import InputError, RunError
-from napari_microgen.metrics.report import compare, compare_steps
-from napari_microgen.metrics.scalars import CHEAP
+from napari_microgen.metrics.report import Row, compare, compare_steps
+from napari_microgen.metrics.scalars import CHEAP, Key
 from napari_microgen.phases import PhaseImage
 
 
@@ -62,6 +62,34 @@ def test_transport_has_no_truth_beside_a_section(from_section, from_volume):
     )
 
 
+def test_volumes_are_measured_in_every_way(from_volume):
+    sides = from_volume.to_dict()
+    for side in (sides["real"], sides["generated"]):
+        for phase in side["phases"].values():
+            for name in ("mean_chord", "d_rel", "geodesic_tortuosity", "constrictivity"):
+                assert None not in phase[name]
+    for metric in ("geodesic_tortuosity", "constrictivity"):
+        found = rows(from_volume, metric)
+        assert len(found) == 9
+        for row in found:
+            # Of the wholes, since sub-volumes would cut what they measure.
+            assert row.real == (from_volume.real.scalars[row.key],)
+            assert row.generated == (from_volume.generated.scalars[row.key],)
+            assert row.to_dict()["relative_error"] == row.relative_error
+            assert row.to_dict()["deviation"] is None
+
+
+def test_a_blocked_part_does_not_make_the_mean_infinite():
+    key = Key("tortuosity_factor", (0,), 0)
+    found = Row(key, (1.5, np.inf, 2.5, 2.0), (np.inf, np.inf)).to_dict()
+    assert (found["real_mean"], found["real_finite"]) == (2.0, 0.75)
+    assert found["real_std"] == pytest.approx(np.std([1.5, 2.5, 2.0]))
+    assert (found["generated_mean"], found["generated_finite"]) == ("inf", 0)
+    assert found["relative_error"] is None
+    nothing = Row(key, (), (1.0,)).to_dict()
+    assert (nothing["real_mean"], nothing["real_finite"]) == (None, None)
+
+
 def test_sub_volumes_are_of_one_shape(from_volume):
     assert from_volume.part_shape == (24, 28, 32)
     assert len(rows(from_volume, "ssa", 0)[0].real) >= 8
@@ -102,6 +130,17 @@ def test_the_table_has_both_sides(from_volume, tmp_path):
         float(line["generated_std"]) / float(line["real_std"])
     )
     assert "labelled voxels" in line["convention"]
+
+
+def test_the_table_tells_sections_from_directions(from_section, tmp_path):
+    from_section.to_csv(tmp_path / "table.csv")
+    with (tmp_path / "table.csv").open() as file:
+        lines = list(csv.DictReader(file))
+    for metric, relation in {
+        "ssa": "normal to", "tpb_density": "normal to", "mean_chord": "along", "d_rel": "along",
+    }.items():  # fmt: skip
+        found = {x["direction"] for x in lines if x["metric"] == metric}
+        assert found == {f"{relation} {axis}" for axis in "zyx"}
 
 
 def test_one_page_is_drawn(from_section, from_volume, tmp_path):
@@ -163,6 +202,11 @@ def test_voxel_sizes_must_agree(section, generated):
     with pytest.raises(InputError, match="correct its scale and units"):
         compare(sized(section, 10, "nm"), sized(generated, 10, "um"))
     assert compare(sized(section, 10, "nm"), sized(generated, 10, "nm"), ("surfaces",))
+
+
+def test_units_may_differ_where_the_size_is_the_same(section, generated):
+    report = compare(sized(section, 10, "nm"), sized(generated, 0.01, "um"), ("surfaces",))
+    assert (report.generated.voxel_size, report.generated.unit) == ((10, 10, 10), "nm")
 
 
 def test_a_voxel_size_is_lent_and_said_so(section, generated):

@@ -1,5 +1,6 @@
 import csv
 import json
+import re
 from itertools import pairwise
 
 import numpy as np
@@ -107,6 +108,13 @@ def test_sections_say_nothing_of_transport(section):
     assert any("a section does not show" in w for w in found.warnings)
 
 
+def test_lengths_in_warnings_are_in_the_unit_that_suits_them():
+    field = periodic_field((256, 256), 10.0, 2)
+    image = PhaseImage.from_labels(cut_in_three(field), voxel_size=(20, 20), unit="nm")
+    warnings = measure(image, CHEAP).warnings
+    assert any(re.search(r"a side of \d{2,3}(\.\d)? um would bring it to 1%", w) for w in warnings)
+
+
 def test_stacks_are_measured_section_by_section(volume):
     found = measure(volume, CHEAP, stacked=True)
     assert found.ndim == 2
@@ -138,7 +146,8 @@ def test_the_table_names_units_and_conventions(report, tmp_path):
     assert first["unit"] == "1/nm"
     assert "Crofton" in first["convention"]
     assert float(first["value"]) == report.scalars[Key("ssa", (1,))]
-    assert {r["axis"] for r in rows if r["metric"] == "d_rel"} == {"z", "y", "x"}
+    directions = {r["direction"] for r in rows if r["metric"] == "d_rel"}
+    assert directions == {"along z", "along y", "along x"}
     assert {r["metric"] for r in rows} == set(DEFINITIONS)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from napari_microgen.errors import InputError
 from napari_microgen.metrics.sides import spread
 from napari_microgen.phases import UNLABELLED
+from napari_microgen.units import METRES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -92,6 +93,7 @@ def same_voxel_size(
             f"'{other.name}' has no voxel size; that of '{known.name}' was taken for it."
         )
         return (real, lent) if known is real else (lent, generated)
+    generated = _in_unit(generated, real.unit)
     mine, its = real.voxel_size, generated.voxel_size
     if stacked or len(mine) != len(its):
         mine = mine[-2:]
@@ -104,6 +106,16 @@ def same_voxel_size(
             f"{_size_text(generated)}; resample one of them, or correct its scale and units."
         )
     return real, generated
+
+
+def _in_unit(image: PhaseImage, unit: str) -> PhaseImage:
+    """Express an image's voxel size in another unit, if both are lengths."""
+    if image.unit == unit or not {image.unit, unit} <= METRES.keys():
+        return image
+    factor = METRES[image.unit] / METRES[unit]
+    # Rounded, so that 0.02 um are 20 nm.
+    sizes = tuple(float(f"{s * factor:.9g}") for s in image.voxel_size)
+    return dataclasses.replace(image, voxel_size=sizes, unit=unit)
 
 
 def _shape_text(shape: Sequence[int]) -> str:

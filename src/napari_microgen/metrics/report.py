@@ -21,15 +21,24 @@ from napari_microgen.metrics.pairing import (
     volume_parts,
 )
 from napari_microgen.metrics.scalars import (
-    CHEAP,
+    FAMILIES,
     VOLUME_METRICS,
     VOLUME_ONLY,
+    WHOLE_METRICS,
+    WHOLE_ONLY,
     Key,
     check_families,
     scalar_steps,
 )
 from napari_microgen.metrics.sides import SideReport, measure, measure_steps
-from napari_microgen.metrics.tables import describe, plain, write_csv
+from napari_microgen.metrics.tables import (
+    describe,
+    finite_mean,
+    finite_share,
+    finite_std,
+    plain,
+    write_csv,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -57,7 +66,8 @@ class Row:
         Which number. On sections its axis is the one they are normal to, or for chords the one
         they run along.
     real, generated : tuple of float
-        Its values in every sub-volume or piece of a section; empty where it was not measured.
+        Its values in every sub-volume or piece of a section, or the one value of the whole volume
+        where only that is measured; empty where it was not measured at all.
     """
 
     key: Key
@@ -67,27 +77,35 @@ class Row:
     @property
     def relative_error(self) -> float:
         """Mean of the generated side over that of the real one, minus 1; NaN if undefined."""
-        real, generated = _mean(self.real), _mean(self.generated)
+        real, generated = finite_mean(self.real), finite_mean(self.generated)
         return generated / real - 1 if real and np.isfinite([real, generated]).all() else np.nan
 
     @property
     def std_ratio(self) -> float:
         """Standard deviation of the generated side over that of the real one."""
-        return _std(self.generated) / _std(self.real) if _std(self.real) > 0 else np.nan
+        real = finite_std(self.real)
+        return finite_std(self.generated) / real if real > 0 else np.nan
 
     @property
     def deviation(self) -> float:
         """Difference of the means in units of the real standard deviation."""
-        difference = abs(_mean(self.generated) - _mean(self.real))
-        return difference / _std(self.real) if _std(self.real) > 0 else np.nan
+        difference = abs(finite_mean(self.generated) - finite_mean(self.real))
+        real = finite_std(self.real)
+        return difference / real if real > 0 else np.nan
 
     def to_dict(self) -> dict[str, Any]:
-        """Return means, standard deviations and their comparison as plain JSON types."""
+        """Return means, standard deviations and their comparison as plain JSON types.
+
+        Means and standard deviations are over the parts with a finite value, whose shares are
+        given too: a phase that does not percolate in one part has an infinite tortuosity there.
+        """
+        found: dict[str, Any] = {}
+        for side, values in (("real", self.real), ("generated", self.generated)):
+            found[f"{side}_mean"] = plain(finite_mean(values))
+            found[f"{side}_std"] = plain(finite_std(values))
+            found[f"{side}_finite"] = plain(finite_share(values))
         return {
-            "real_mean": plain(_mean(self.real)), "real_std": plain(_std(self.real)),
-            "generated_mean": plain(_mean(self.generated)),
-            "generated_std": plain(_std(self.generated)),
-            "relative_error": plain(self.relative_error),
+            **found, "relative_error": plain(self.relative_error),
             "std_ratio": plain(self.std_ratio), "deviation": plain(self.deviation),
         }  # fmt: skip
 
@@ -133,7 +151,8 @@ class Report:
     real, generated : SideReport
         Both images as a whole.
     rows : tuple of Row
-        Every number in the sub-volumes (real volume) or pieces of sections (real section).
+        Every number in the sub-volumes (real volume) or pieces of sections (real section); paths
+        and bottlenecks, and beside a real section diffusion, in the volumes as a whole.
     curves : tuple of Curve
         Two-point correlations and chord lengths of the same parts.
     part_shape : tuple of int
@@ -188,14 +207,17 @@ class Report:
     def to_csv(self, path: str | Path) -> None:
         """Write one line per number with both sides, its unit and its convention.
 
+        ``real_finite`` and ``generated_finite`` are the shares of parts that means and standard
+        deviations are taken over; of tortuosities, those that percolate.
+
         Raises
         ------
         RunError
             If the file cannot be written.
         """
-        columns = ("phase", "metric", "axis", "unit", "real_mean", "real_std", "generated_mean",
-                   "generated_std", "relative_error", "std_ratio", "deviation",
-                   "convention")  # fmt: skip
+        columns = ("phase", "metric", "direction", "unit", "real_mean", "real_std", "real_finite",
+                   "generated_mean", "generated_std", "generated_finite", "relative_error",
+                   "std_ratio", "deviation", "convention")  # fmt: skip
         write_csv(path, columns, ({**self.describe(r), **r.to_dict()} for r in self.rows))
 
     def figure(self, path: str | Path) -> None:
@@ -211,12 +233,8 @@ class Report:
         draw_report(self, path)
 
 
-COMPARED = (*CHEAP, "transport")
-"""Families that are compared unless others are asked for."""
-
-
 def compare(
-    real: PhaseImage, generated: PhaseImage, metrics: Sequence[str] = COMPARED, **options: Any
+    real: PhaseImage, generated: PhaseImage, metrics: Sequence[str] = FAMILIES, **options: Any
 ) -> Report:
     """Compare a generated volume with the real image; `options` as in `compare_steps`."""
     return finish(compare_steps(real, generated, metrics, **options))
@@ -225,7 +243,7 @@ def compare(
 def compare_steps(
     real: PhaseImage,
     generated: PhaseImage,
-    metrics: Sequence[str] = COMPARED,
+    metrics: Sequence[str] = FAMILIES,
     *,
     sections: Sequence[int] | None = None,
     tolerance: float = 1e-3,
@@ -233,8 +251,9 @@ def compare_steps(
 ) -> Generator[Step, None, Report]:
     """Compare a generated volume with the real image step by step.
 
-    A real volume is compared in sub-volumes. A real section is compared with sections of the
-    generated volume; diffusion, paths and bottlenecks then have no real value to stand beside.
+    A real volume is compared in sub-volumes, but for paths and bottlenecks, which are measured in
+    both volumes as a whole. A real section is compared with sections of the generated volume;
+    diffusion, paths and bottlenecks then have no real value to stand beside.
 
     Parameters
     ----------
@@ -292,9 +311,11 @@ def compare_steps(
         parts = section_parts(real, generated, axes)
     else:
         parts = volume_parts(real, generated)
-    rows = yield from share(_row_steps(parts, real, families, options), 0.4, 0.9, "parts: ")
-    if in_sections and generated.ndim == 3:
-        rows += _volume_rows(generated_side)
+    in_parts = [f for f in families if f not in WHOLE_ONLY]
+    rows = yield from share(_row_steps(parts, real, in_parts, options), 0.4, 0.9, "parts: ")
+    rows += _whole_rows(
+        real_side.scalars, generated_side.scalars, VOLUME_METRICS if in_sections else WHOLE_METRICS
+    )
     curves = tuple(_curves(parts, real, families))
     yield 0.95, "curves"
     fidelity = _fidelity(real, generated, axes if in_sections else None, warnings)
@@ -345,9 +366,13 @@ def _collect(
         values.setdefault(key._replace(axis=axis), []).append(value)
 
 
-def _volume_rows(side: SideReport) -> list[Row]:
-    """Return what only the generated volume can show, measured on the whole of it."""
-    return [Row(k, (), (v,)) for k, v in side.scalars.items() if k.metric in VOLUME_METRICS]
+def _whole_rows(
+    real: Mapping[Key, float], generated: Mapping[Key, float], metrics: Sequence[str]
+) -> list[Row]:
+    """Return the rows of what is measured in whole volumes."""
+    sides = (real, generated)
+    keys = [k for k in dict.fromkeys((*real, *generated)) if k.metric in metrics]
+    return [Row(k, *((side[k],) if k in side else () for side in sides)) for k in keys]
 
 
 def _curves(parts: Parts, image: PhaseImage, families: Sequence[str]) -> Iterator[Curve]:
@@ -440,14 +465,6 @@ def _slices(
         for axis, name in enumerate("zyx"):
             pictures[f"generated, normal to {name}"] = middle(generated.data, axis)
     return pictures
-
-
-def _mean(values: Sequence[float]) -> float:
-    return float(np.mean(values)) if len(values) else np.nan
-
-
-def _std(values: Sequence[float]) -> float:
-    return float(np.std(values)) if len(values) > 1 and np.isfinite(values).all() else np.nan
 
 
 def _nan_mean(stack: NDArray[np.float64]) -> NDArray[np.float64]:

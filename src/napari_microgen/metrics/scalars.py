@@ -40,8 +40,17 @@ CHEAP = ("surfaces", "tpb", "chords", "s2")
 VOLUME_ONLY = ("transport", "geodesic", "constrictivity")
 """Families that a section says nothing about."""
 
+WHOLE_ONLY = ("geodesic", "constrictivity")
+"""Families that are not measured in sub-volumes, which cut most bottlenecks and detours."""
+
 VOLUME_METRICS = ("d_rel", "tortuosity_factor", "geodesic_tortuosity", "constrictivity")
-"""The scalars of those families."""
+"""The scalars of families that sections say nothing about."""
+
+WHOLE_METRICS = ("geodesic_tortuosity", "constrictivity")
+"""The scalars of families that are not measured in sub-volumes."""
+
+ALONG = ("mean_chord", *VOLUME_METRICS)
+"""The scalars that have a direction; the others differ by axis only in sections normal to it."""
 
 
 @dataclass(frozen=True)

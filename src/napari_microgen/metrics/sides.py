@@ -17,13 +17,15 @@ from napari_microgen.metrics.representativity import (
     representativity_of,
 )
 from napari_microgen.metrics.scalars import (
+    ALONG,
     FAMILIES,
     VOLUME_ONLY,
     Key,
     check_families,
     scalar_steps,
 )
-from napari_microgen.metrics.tables import describe, phase_labels, plain, write_csv
+from napari_microgen.metrics.tables import describe, finite_mean, phase_labels, plain, write_csv
+from napari_microgen.units import length_text
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
@@ -107,7 +109,7 @@ class SideReport:
         RunError
             If the file cannot be written.
         """
-        columns = ("phase", "metric", "axis", "unit", "value", "convention")
+        columns = ("phase", "metric", "direction", "unit", "value", "convention")
         rows = (
             {**self._describe(key), "value": plain(value)}
             for key, value in self.scalars.items()
@@ -123,9 +125,7 @@ class SideReport:
         values: dict[str, Any] = {
             name: self._value(name, (k,)) for name in ("volume_fraction", "ssa", "ssa_faces")
         }
-        directed = ("mean_chord", "d_rel", "tortuosity_factor", "geodesic_tortuosity",
-                    "constrictivity")  # fmt: skip
-        for name in directed:
+        for name in ALONG:
             values[name] = [self._value(name, (k,), axis) for axis in range(self.ndim)]
         return values
 
@@ -198,7 +198,7 @@ def measure_steps(
         numbers = yield from share(steps, 0.8 * i / len(pieces), 0.8 * (i + 1) / len(pieces))
         for key, value in numbers.items():
             found.setdefault(key, []).append(value)
-    scalars = {key: float(np.mean(values)) for key, values in found.items()}
+    scalars = {key: finite_mean(values) for key, values in found.items()}
     correlating = two_point_steps(
         image.data, n, max_lag=largest_lag(image.shape[-ndim:]), periodic=periodic,
         stacked=stacked, exact=False, device=device,
@@ -241,7 +241,7 @@ def _warnings(report: SideReport, families: Sequence[str]) -> list[str]:
             result.append(
                 f"The image does not represent '{phase.name}': the standard error of its volume "
                 f"fraction is {noise.standard_errors[k] / fraction:.0%}; a side of "
-                f"{noise.sides[k]:.3g} {report.unit} would bring it to 1%."
+                f"{length_text(noise.sides[k], report.unit)} would bring it to 1%."
             )
         keys = [Key("mean_chord", (k,), axis) for axis in range(report.ndim)]
         lengths = [report.scalars.get(key, np.inf) / s for key, s in zip(keys, size, strict=True)]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_microgen.errors import RunError
-from napari_microgen.metrics.scalars import DEFINITIONS
+from napari_microgen.metrics.scalars import ALONG, DEFINITIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 def describe(
     key: Key, phases: Sequence[Phase], unit: str, *, section: bool, axes: str = "zyx"
 ) -> dict[str, str]:
-    """Return phase, metric, axis, unit and convention of a number, for a table.
+    """Return phase, metric, direction, unit and convention of a number, for a table.
+
+    The direction is ``"along z"`` of what is measured along an axis, and ``"normal to z"`` of
+    what is measured in sections normal to it.
 
     Parameters
     ----------
@@ -41,10 +44,11 @@ def describe(
         A letter per axis of the image.
     """
     definition = DEFINITIONS[key.metric]
+    relation = "along" if key.metric in ALONG else "normal to"
     return {
         "phase": phase_labels(phases, key.phases),
         "metric": key.metric,
-        "axis": "" if key.axis is None else axes[key.axis],
+        "direction": "" if key.axis is None else f"{relation} {axes[key.axis]}",
         "unit": definition.unit.format(unit=unit),
         "convention": (section and definition.section) or definition.convention,
     }
@@ -70,6 +74,23 @@ def write_csv(path: str | Path, columns: Sequence[str], rows: Iterable[Mapping[s
             writer.writerows(rows)
     except OSError as error:
         raise RunError(f"'{path}' could not be written: {error.strerror}.") from None
+
+
+def finite_mean(values: Sequence[float]) -> float:
+    """Return the mean of the finite values; infinite if there are only others, NaN without any."""
+    finite = [v for v in values if np.isfinite(v)]
+    return float(np.mean(finite or values)) if len(values) else np.nan
+
+
+def finite_std(values: Sequence[float]) -> float:
+    """Return the standard deviation of the finite values; NaN of fewer than two."""
+    finite = [v for v in values if np.isfinite(v)]
+    return float(np.std(finite)) if len(finite) > 1 else np.nan
+
+
+def finite_share(values: Sequence[float]) -> float:
+    """Return the share of values that are finite; NaN without any value."""
+    return float(np.mean(np.isfinite(values))) if len(values) else np.nan
 
 
 def plain(value: Any) -> Any:

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_microgen.metrics.report import Report
-from napari_microgen.metrics.scalars import DEFINITIONS, VOLUME_METRICS, Key
-from napari_microgen.metrics.tables import describe
+from napari_microgen.metrics.scalars import DEFINITIONS, WHOLE_METRICS, Key
+from napari_microgen.metrics.tables import describe, finite_mean, finite_share, finite_std
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from napari_microgen.metrics.report import Row
     from napari_microgen.metrics.sides import SideReport
     from napari_microgen.widgets.comparison import Result
 
@@ -84,41 +85,35 @@ def table_rows(result: Result) -> list[tuple[Cell, ...]]:
 
 def _compared_rows(report: Report) -> list[tuple[Cell, ...]]:
     section = len(report.part_shape) == 2
-    rows: list[tuple[Cell, ...]] = []
-    for row in sorted(report.rows, key=lambda r: _order(r.key)):
-        normal = section and row.key.metric not in ("mean_chord", *VOLUME_METRICS)
-        missing = "there is no real volume to measure it in" if section else "it is undefined"
-        rows.append((
-            *_name_cells(report.real, row.key, "zyx", normal),
+    missing = "there is no real volume to measure it in" if section else "it is undefined"
+    return [
+        (
+            *_name_cells(report.real, row.key, "zyx"),
             _number(report.real, row.key, row.real, missing),
             _number(report.generated, row.key, row.generated, "it is undefined"),
             _error(row.relative_error),
-            _noise(row.deviation),
-        ))  # fmt: skip
-    return rows
+            _noise(row),
+        )
+        for row in sorted(report.rows, key=lambda r: _order(r.key))
+    ]
 
 
 def _order(key: Key) -> tuple[int, tuple[int, ...], int]:
     return list(NAMES).index(key.metric), key.phases, -1 if key.axis is None else key.axis
 
 
-def _name_cells(
-    side: SideReport, key: Key, letters: str, normal: bool = False
-) -> tuple[Cell, Cell, Cell]:
-    about = describe(key, side.phases, side.unit, section=side.ndim == 2)
+def _name_cells(side: SideReport, key: Key, letters: str) -> tuple[Cell, Cell, Cell]:
+    about = describe(key, side.phases, side.unit, section=side.ndim == 2, axes=letters)
     phase = "–".join(side.phases[k].name for k in key.phases) or "all"
     unit = about["unit"].replace("^2", "²")
     metric = NAMES[key.metric] + (f" ({unit})" if unit else "")
-    axis = "" if key.axis is None else letters[key.axis]
-    hint = f"{metric}: {about['convention']}"
-    place = ""
-    if axis:
-        place = f"in sections normal to {axis}" if normal else f"along {axis}"
+    direction = about["direction"]
+    hint = f"in sections {direction}" if direction.startswith("normal") else direction
     order = _order(key)
     return (
         Cell(phase, order[1], phase),
-        Cell(metric, order[0], hint),
-        Cell(("⊥" if normal else "") + axis, order[2], place),
+        Cell(metric, order[0], f"{metric}: {about['convention']}"),
+        Cell(direction.replace("normal to ", "⊥").replace("along ", ""), order[2], hint),
     )
 
 
@@ -130,23 +125,28 @@ def _number(side: SideReport, key: Key, values: Sequence[float], missing: str) -
         return Cell("absent", -np.inf, f"'{side.name}' holds no {' and no '.join(absent)}")
     if not len(values) or np.isnan(values).any():
         return Cell("–", -np.inf, missing)
-    mean = float(np.mean(values))
+    mean = finite_mean(values)
     if np.isinf(mean):
-        return Cell("∞", mean, _endless(key, values))
+        return Cell("∞", mean, ENDLESS.get(key.metric, NO_PATH))
+    finite = np.isfinite(values).sum()
     hint = f"{mean:.6g}"
-    if len(values) > 1:
-        hint += f", standard deviation {np.std(values):.3g} between {len(values)} pieces"
+    if finite > 1:
+        hint += f", standard deviation {finite_std(values):.3g} between {finite} pieces"
+    elif key.metric in WHOLE_METRICS:
+        hint += ", in the whole volume"
+    if finite < len(values):
+        hint += f"; in {len(values) - finite} more {ENDLESS.get(key.metric, NO_PATH)}"
     if key.metric == "d_rel" and mean == 0:
-        hint = "0: no path leads from face to face"
-    return Cell(number_text(mean), mean, hint)
+        hint = f"0: {NO_PATH}"
+    return Cell(number_text(mean) + (SOME if finite < len(values) else ""), mean, hint)
 
 
-def _endless(key: Key, values: Sequence[float]) -> str:
-    if key.metric == "mean_chord":
-        return "no line along this axis leaves the phase"
-    if len(values) == 1:
-        return "no path leads from face to face"
-    return f"in {np.isinf(values).sum()} of {len(values)} pieces no path leads from face to face"
+NO_PATH = "no path leads from face to face"
+ENDLESS = {"mean_chord": "no line along this axis leaves the phase"}
+"""Why a number is infinite, if not for want of a path."""
+
+SOME = "*"
+"""Marks means over those pieces only where the number is finite."""
 
 
 def _error(relative: float) -> Cell:
@@ -155,9 +155,12 @@ def _error(relative: float) -> Cell:
     return Cell(f"{100 * relative:+.1f} %", abs(relative), "sorted by size")
 
 
-def _noise(deviation: float) -> Cell:
+def _noise(row: Row) -> Cell:
+    deviation = row.deviation
     if not np.isfinite(deviation):
-        return Cell("–", -np.inf, "the real image shows no spread to compare with")
+        whole = row.key.metric in WHOLE_METRICS
+        why = "only measured in the whole volume" if whole else "the real image shows no spread"
+        return Cell("–", -np.inf, f"{why}: nothing to compare with")
     name = grade(deviation)
     return Cell(f"{deviation:.1f}", deviation, f"{name}: {COLUMN_HINTS['Noise']}", name)
 
@@ -170,10 +173,13 @@ def grade(deviation: float) -> str:
 def legend(report: Report) -> str:
     """Return what the numbers that are graded mean."""
     pieces = " × ".join(str(n) for n in report.part_shape)
-    return (
+    text = (
         f"Noise: the difference, in standard deviations between pieces ({pieces}) of the real "
         "image."
     )
+    if any(0 < finite_share(side) < 1 for r in report.rows for side in (r.real, r.generated)):
+        text += f" {SOME} Over the pieces that the phase percolates in; hover for how many."
+    return text
 
 
 def number_text(value: float) -> str:
