@@ -269,6 +269,8 @@ def describe(model: Model | None) -> str:
     names = ", ".join(phase.name for phase in origin.phases) or f"{origin.kind} values"
     size = " × ".join(f"{s:g}" for s in origin.voxel_size)
     text = f"{names} · voxel {size} {origin.unit} · {origin.steps:,} steps"
+    if origin.changes:
+        text += f" · changed by hand from '{origin.changes['model']}'"
     if "mean" in origin.fidelity:
         text += f" · {words('mean')} error over noise {origin.fidelity['mean']:.2f}"
     return text

@@ -18,26 +18,26 @@ GAP = 0.05
 
 
 def add_beside(viewer: ViewerModel, layers: Sequence[Layer], others: Sequence[Layer]) -> None:
-    """Add volumes to a viewer, all at one place right of other layers, and show everything."""
+    """Add layers to a viewer, all at one place right of other layers, and show everything."""
     place = right_of(layers[-1], others)
     was_flat = viewer.dims.ndim < 3
     for layer in layers:
-        layer.translate = place
+        layer.translate = place[-layer.ndim :]
         viewer.add_layer(layer)
-    if was_flat:
+    if was_flat and layers[-1].ndim == 3:
         viewer.dims.set_point(0, float(layers[-1].extent.world[:, 0].mean()))
     viewer.fit_to_view()
 
 
 def right_of(layer: Layer, others: Sequence[Layer]) -> NDArray[np.float64]:
-    """Return where a volume stands right of other layers, their tops in line.
+    """Return where a layer stands right of other layers, their tops in line, along z, y, x.
 
     Layers in other units are passed over: napari does not draw them at their place.
     """
     place = np.zeros(3)
     corners = [x.extent.world[:, -3:] for x in others if x.units[-1] == layer.units[-1]]
     if corners:
-        width = layer.scale[-1] * (1 + GAP * layer.data.shape[2])
+        width = layer.scale[-1] * (1 + GAP * layer.data.shape[layer.ndim - 1])
         place[1] = min(low[-2] for low, _ in corners)
         place[2] = max(high[-1] for _, high in corners) + width
         place[0] = min((low[0] for low, _ in corners if low.size == 3), default=0)
