@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from conftest import cut_in_three, periodic_field
 
-from napari_microgen.metrics.correlations import along_axes, radial, two_point_map
+from napari_microgen.metrics.correlations import radial, two_point_map
 from napari_microgen.metrics.surfaces import interphase_areas, ssa_faces, triple_phase_boundary
 from napari_microgen.metrics.transport import transport
 
@@ -42,10 +42,13 @@ def test_diffusivity_is_taufactors(data, taufactor, periodic):
     assert found.d_rel == pytest.approx(float(run.D_rel[0]), rel=2e-3)
 
 
-def test_correlation_is_porespys(data):
+@pytest.mark.parametrize("section", [False, True])
+def test_correlation_is_porespys(data, section):
+    """Theirs is over the volume fraction, the conditional probability; shells are the same."""
     metrics = pytest.importorskip("porespy").metrics
-    found = metrics.two_point_correlation(data == 0, bins=np.arange(0.5, 16))
-    radii, mine = radial(two_point_map(data, 0, 0, max_lag=16), 3)
-    ratio = np.interp(found.distance, radii, mine) / along_axes(mine[None], 1)[0][0, 0]
-    theirs = found.probability / found.probability[0]
-    assert ratio == pytest.approx(theirs / theirs[0] * ratio[0], abs=0.02)
+    phase = data[0] == 0 if section else data == 0
+    # Edges half-way between whole lags, as `radial` rounds; the first shell is the lag 0 alone.
+    found = metrics.two_point_correlation(phase, bins=np.arange(-0.5, 17))
+    _, mine = radial(two_point_map(phase.astype(np.uint8), 1, 1, max_lag=16), phase.ndim)
+    assert mine == pytest.approx(found.probability * phase.mean(), rel=1e-9)
+    assert mine[0] == pytest.approx(phase.mean())
