@@ -195,3 +195,17 @@ def test_any_other_labels_layer_can_be_saved_too(tmp_path):
     assert np.array_equal(stored.data, data)
     assert stored.data.dtype == np.uint16  # which Fiji reads
     assert stored.voxel_size is None
+
+
+def test_a_series_of_volumes_is_saved_as_frames(tmp_path):
+    from tifffile import TiffFile
+
+    data = np.random.default_rng(0).integers(0, 3, (4, 5, 6, 7))
+    layer = Labels(data, scale=(1, 30, 20, 20), units=("pixel", "nm", "nm", "nm"))
+    data, attributes, _ = layer.as_layer_data_tuple()
+    (path,) = write_labels(str(tmp_path / "v.tif"), data, attributes)
+    with TiffFile(path) as file:
+        assert file.series[0].axes == "TZYX"
+        assert np.array_equal(file.series[0].asarray(), data)
+        assert file.imagej_metadata["spacing"] == 30
+        assert file.imagej_metadata["unit"] == "nm"

@@ -106,7 +106,9 @@ def phase_colormap(phases: Sequence[Phase]) -> DirectLabelColormap | CyclicLabel
 
 
 def layer_voxel_size(layer: Layer) -> tuple[tuple[float, ...], str]:
-    """Return edge lengths along the axes of a napari layer, and their common unit.
+    """Return edge lengths along the axes of a napari layer, and the unit of the last three.
+
+    What stands for an axis in front of those, of time or steps, is no length and left as it is.
 
     Raises
     ------
@@ -114,16 +116,16 @@ def layer_voxel_size(layer: Layer) -> tuple[tuple[float, ...], str]:
         If one axis is measured in pixels and another in a length.
     """
     sizes = [abs(float(s)) for s in layer.scale]
-    unit = layer.units[-1]
-    if any(u != unit for u in layer.units):
+    unit, units = layer.units[-1], layer.units[-3:]
+    if any(u != unit for u in units):
         try:
-            sizes = [
-                float((s * u).to(unit).magnitude) for s, u in zip(sizes, layer.units, strict=True)
+            sizes[-3:] = [
+                float((s * u).to(unit).magnitude) for s, u in zip(sizes[-3:], units, strict=True)
             ]
         except TypeError:  # pint's DimensionalityError
             raise InputError(
-                f"'{layer.name}' mixes units ({', '.join(str(u) for u in layer.units)}); give "
-                "all its axes units of length."
+                f"'{layer.name}' mixes units ({', '.join(str(u) for u in units)}); give all its "
+                "axes units of length."
             ) from None
     return tuple(sizes), short_unit(str(unit)) or str(unit)
 

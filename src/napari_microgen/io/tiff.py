@@ -260,9 +260,11 @@ def write_tiff(
     ----------
     path : str or Path
     data : ndarray
-        Shape ``(y, x)`` or ``(z, y, x)``, and a last axis of 3 if `colour`.
+        Shape ``(y, x)``, ``(z, y, x)`` or, for a series, ``(t, z, y, x)``, and a last axis of 3
+        if `colour`.
     voxel_size : sequence of float, optional
-        Edge lengths along the spatial axes, in `unit`. Default: not known.
+        Edge lengths along the spatial axes, in `unit`; what is there for t is not written.
+        Default: not known.
     unit : str
     phases : sequence of Phase
         Meaning of the labels, where `data` holds labels.
@@ -292,12 +294,12 @@ def write_tiff(
         options["compression"] = "zlib"
     unit = short_unit(unit) or "pixel"
     sizes = [1.0] * (data.ndim - colour) if voxel_size is None else [float(s) for s in voxel_size]
-    metadata: dict[str, Any] = {"axes": "ZYXS"[3 - len(sizes) : 3 + colour]}
+    metadata: dict[str, Any] = {"axes": "TZYX"[-len(sizes) :] + "S" * colour}
     types = IMAGEJ_TYPES[:1] if colour else IMAGEJ_TYPES
     if data.dtype.name in types and data.nbytes < IMAGEJ_MAX_BYTES:
         metadata |= {"unit": unit, "Info": json.dumps({KEY: note}, indent=1)}
-        if len(sizes) == 3:
-            metadata["spacing"] = sizes[0]
+        if len(sizes) > 2:
+            metadata["spacing"] = sizes[-3]
         options |= {"imagej": True, "resolution": (1 / sizes[-1], 1 / sizes[-2])}
         if phases and data.dtype == np.uint8:
             options |= {"photometric": "palette", "colormap": _lookup_table(phases)}
