@@ -72,3 +72,22 @@ def open_dock(viewer):
         return widget
 
     return open_widget
+
+
+@pytest.fixture
+def latent_model(labels):
+    """An untrained network that draws the micrograph's phases, and repeats after 32 voxels."""
+    from napari_microgen.methods.base import Origin
+    from napari_microgen.methods.dcgan import DCGANConfig, DCGANModel
+    from napari_microgen.networks.slice_generator import initialise_smooth
+    from napari_microgen.phases import PhaseImage
+
+    image = PhaseImage.from_labels(
+        labels, names={0: "pore", 3: "grain", 200: "binder"}, voxel_size=(0.5, 0.5), unit="um",
+        name="micrograph",
+    )  # fmt: skip
+    config = DCGANConfig(widths="16 8 8 8", latent_channels=4)
+    origin = Origin.of_training("dcgan", config, [image], "cpu")
+    generator = DCGANModel.build(origin)
+    initialise_smooth(generator, (2, 2, 2), list(image.fractions), 0)
+    return DCGANModel(origin, generator)

@@ -31,3 +31,15 @@ def finish(steps: Generator[Any, None, Result]) -> Result:
             next(steps)
         except StopIteration as end:
             return end.value  # type: ignore[no-any-return]
+
+
+def telling(
+    steps: Generator[Step, None, Result], news: Any
+) -> Generator[tuple[float, str, Any], None, Result]:
+    """Pass on the progress of some work together with what was found before."""
+    while True:
+        try:
+            fraction, text = next(steps)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
+        yield fraction, text, news

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_microgen.metrics._steps import finish, share
+from napari_microgen.metrics._steps import finish, share, telling
 from napari_microgen.metrics.transport import transport_steps
 
 if TYPE_CHECKING:
@@ -196,21 +196,8 @@ def convergence_steps(
             data, start, done = make(side, seed), done, done + side**3
             steps = both_sides_steps(data, phase, axis, **options)
             inner = share(steps, start / total, done / total, f"{side}^3 voxels, ")
-            pairs.append((yield from _beside(inner, found)))
+            pairs.append((yield from telling(inner, found)))
         mirror, periodic = ((p.mirror.d_rel for p in pairs), (p.periodic.d_rel for p in pairs))
         found = Convergence((*found.sizes, Size(side, tuple(mirror), tuple(periodic))))
         yield done / total, f"{side}^3 voxels", found
     return found
-
-
-def _beside(
-    steps: Generator[Step, None, BothSides], found: Convergence
-) -> Generator[tuple[float, str, Convergence], None, BothSides]:
-    """Pass on progress together with what has been found so far."""
-    while True:
-        try:
-            fraction, text = next(steps)
-        except StopIteration as end:
-            pair: BothSides = end.value
-            return pair
-        yield fraction, text, found

@@ -135,4 +135,14 @@ class Workbench(QObject):
             self._tell(Work(message=self._done(outcome.value)))
 
 
+def stoppable(steps: Steps, stopping: Stopping) -> Steps:
+    """Pass on the steps of some work and return its result; None if it was stopped before."""
+    while not stopping():
+        try:
+            yield next(steps)
+        except StopIteration as end:
+            return end.value
+    return None
+
+
 _workbenches: weakref.WeakKeyDictionary[Viewer, dict[type, Any]] = weakref.WeakKeyDictionary()
