@@ -251,8 +251,8 @@ def test_bad_images_are_refused_in_one_sentence(image):
     refused(np.random.default_rng(0).integers(0, 2, (64, 20)), "at least 32 voxels")
     with pytest.raises(InputError, match=r"single phase|one phase|constant"):
         METHOD.check([PhaseImage.from_labels(np.zeros((64, 64), int))], config())
-    with pytest.raises(InputError, match="takes 1 images"):
-        METHOD.check([image, image], config())
+    with pytest.raises(InputError, match="takes 1 to 3 images"):
+        METHOD.check([image] * 4, config())
     with pytest.raises(InputError, match="own settings"):
         METHOD.check([image], get_method("slicegan").config_class())
 

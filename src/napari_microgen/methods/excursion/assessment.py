@@ -45,6 +45,8 @@ class Misfit:
         phases.
     euler : float
         Relative error of the Euler number per area, summed over phases.
+    spectrum, algorithm : str
+        How it was written down and calibrated, see `Fit`.
     """
 
     model: str
@@ -55,11 +57,26 @@ class Misfit:
     surface: float
     chord: float
     euler: float
+    spectrum: str = "shells"
+    algorithm: str = "exact"
 
     @property
     def score(self) -> float:
         """Chords and Euler number together: what the fit did not see."""
         return self.chord + self.euler
+
+    @property
+    def stage(self) -> tuple[bool, bool]:
+        """What comes later: six numbers after any, and the paper's algorithms after exact fits."""
+        return self.algorithm != "exact", self.spectrum == "lowparam"
+
+    @property
+    def title(self) -> str:
+        """The model's name with how it was calibrated, where that was not the usual way."""
+        ways = {"kernels": "radial kernels", "lowparam": "low-parametric"}
+        notes = [ways[self.spectrum]] if self.spectrum in ways else []
+        notes += [f"Algorithm {self.algorithm}"] if self.algorithm != "exact" else []
+        return f"'{self.model}'" + (f" ({', '.join(notes)})" if notes else "")
 
     def to_dict(self) -> dict[str, object]:
         """Return everything as plain JSON types."""
@@ -105,14 +122,21 @@ def assess(fit: Fit, target: CoverageTarget, data: NDArray[np.uint8]) -> Misfit:
     candidate = fit.candidate
     return Misfit(
         candidate.model, candidate.roles, candidate.sign, fit.rmse, fit.start_rmse,
-        float(surface), float(chord), float(euler),
+        float(surface), float(chord), float(euler), fit.spectrum, fit.algorithm,
     )  # fmt: skip
 
 
 def choose(misfits: Sequence[Misfit]) -> int:
-    """Return the index of the best model: least S2 error, near-ties told apart by the score."""
-    least = min(m.s2_rmse for m in misfits)
-    close = [i for i, m in enumerate(misfits) if m.s2_rmse <= NEARLY_AS_GOOD * least]
+    """Return the index of the best model: least S2 error, near-ties told apart by the score.
+
+    What was made at a later stage was asked for by name, and goes before what came earlier.
+    """
+    last = max(m.stage for m in misfits)
+    least = min(m.s2_rmse for m in misfits if m.stage == last)
+    close = [
+        i for i, m in enumerate(misfits)
+        if m.stage == last and m.s2_rmse <= NEARLY_AS_GOOD * least
+    ]  # fmt: skip
     return min(close, key=lambda i: misfits[i].score)
 
 

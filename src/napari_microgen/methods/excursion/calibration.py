@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from napari_microgen.methods.excursion.covariances import bump_weights, shell_basis, shell_volumes
+from napari_microgen.methods.excursion.covariances import shell_basis
+from napari_microgen.methods.excursion.coverage import pair_rows
 from napari_microgen.methods.excursion.models import (
     MODELS,
+    SCRAMBLES,
     Excursion,
     Scalars,
     coverage_at_zero,
 )
+from napari_microgen.methods.excursion.spectra import SPECTRA
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -23,14 +26,17 @@ if TYPE_CHECKING:
     from napari_microgen.methods.excursion.estimator import CoverageTarget
 
 RATE = 0.1
+"""Learning rate of Adam at its highest, for levels, share and scales."""
+
 WARM_UP = 0.1
-"""Learning rate of Adam at its highest, and the share of the steps in which it rises."""
+"""Share of the steps in which the learning rate rises."""
 
 SHORTEST_CYCLE = 20
 NEAR_WEIGHT = 3e-3
 ROUGHNESS_WEIGHT = 1e-5
 """High enough for kernels that end within tens of voxels; the curves lose nothing by it."""
 SHARES = (1e-4, 1 - 1e-4)
+LEAST_SCALE = 0.05
 START_LENGTH = 0.5
 """In correlation lengths. From a longer one the short waves start too faint to be found."""
 
@@ -77,7 +83,13 @@ class Fit:
     rmse : float
         Root mean squared error of all coverage functions over all lags.
     start_rmse : float
-        The same before the fit; never less than `rmse`.
+        The same before the fit; for exact fits never less than `rmse`.
+    spectrum : str
+        How the correlation functions were written down: a name in `SPECTRA`.
+    values : Tensor or None, shape (n_fields, m)
+        The values of that `Spectrum`; None stands for the weights themselves.
+    algorithm : str
+        How it was calibrated: "exact", or "1", "2", "3" as in paper 002.
     """
 
     candidate: Candidate
@@ -85,6 +97,9 @@ class Fit:
     scalars: Scalars
     rmse: float
     start_rmse: float
+    spectrum: str = "shells"
+    values: Tensor | None = None
+    algorithm: str = "exact"
 
 
 def candidates(model: str, n_phases: int, freedom: int = 2) -> list[Candidate]:
@@ -114,7 +129,12 @@ def coverage_curves(
 
 
 def calibrate(
-    target: CoverageTarget, candidate: Candidate, steps: int, seed: int = 0
+    target: CoverageTarget,
+    candidate: Candidate,
+    steps: int,
+    seed: int = 0,
+    spectrum: str = "shells",
+    start: Fit | None = None,
 ) -> Generator[float, None, Fit]:
     """Fit a candidate to the coverage functions of an image; yields the loss of every step.
 
@@ -131,98 +151,154 @@ def calibrate(
     steps : int
     seed : int
         Turns the order of the quasi-random points, where there are some.
+    spectrum : str
+        How the correlation functions are written down: a name in `SPECTRA`.
+    start : Fit, optional
+        Where to start from, a fit of the same candidate to the same target; default smooth
+        spectra of half the image's correlation length.
     """
-    problem = _Problem(target, candidate)
-    values = problem.start()
-    optimiser = torch.optim.Adam(values.values(), RATE)
+    problem = Problem(target, candidate, spectrum)
+    values = problem.start(start)
+    optimiser = torch.optim.Adam([{"params": [value]} for value in values.values()])
+    cycle = max(steps, SHORTEST_CYCLE)
     rise = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, RATE, total_steps=max(steps, SHORTEST_CYCLE), pct_start=WARM_UP
+        optimiser, problem.rates(values), total_steps=cycle, pct_start=WARM_UP
     )
     started = problem.fit(values)
-    best, kept = float("inf"), {k: v.detach().clone() for k, v in values.items()}
+    best, kept = float("inf"), detached(values)
     for step in range(steps):
         variant = (seed + step) % problem.variants
         loss = problem.loss(values, variant)
         if float(loss.detach()) < best and problem.variants == 1:
-            best, kept = float(loss.detach()), {k: v.detach().clone() for k, v in values.items()}
+            best, kept = float(loss.detach()), detached(values)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()
         rise.step()
         yield float(loss.detach())
-    ended = [problem.fit(kept), problem.fit(values)]
-    found = min([started, *ended], key=lambda f: f.rmse)
-    return Fit(candidate, found.weights, found.scalars, found.rmse, started.rmse)
+    found = min([started, problem.fit(kept), problem.fit(values)], key=lambda f: f.rmse)
+    return replace(found, start_rmse=started.rmse)
 
 
-class _Problem:
-    """The loss of one candidate as a function of unconstrained parameters."""
+Parameters = dict[str, Tensor]
+"""Unconstrained numbers that a fit changes: of the spectra, and of the levels, share, scales."""
 
-    def __init__(self, target: CoverageTarget, candidate: Candidate) -> None:
+
+class Problem:
+    """A candidate whose parameters are to be found, and the loss of a fit in closed form.
+
+    Parameters
+    ----------
+    target : CoverageTarget
+    candidate : Candidate
+    spectrum : str
+        How the correlation functions are written down: a name in `SPECTRA`.
+    """
+
+    def __init__(
+        self, target: CoverageTarget, candidate: Candidate, spectrum: str = "shells"
+    ) -> None:
         self.target, self.candidate, self.model = target, candidate, candidate.build()
+        self.spectrum = SPECTRA[spectrum](target.shells)
         self.basis = shell_basis(torch.as_tensor(target.nodes), target.shells)
         self.rows = target.rows(candidate.roles)
         self.goal = torch.as_tensor(target.fractions[list(candidate.roles)])
-        # Of the density, not of the mass: that of a shell near 0 must fall with its volume, or
-        # volume fractions would vary far more between volumes than between images.
-        self.log_volumes = shell_volumes(target.shells).log()
         spacing = torch.as_tensor(np.gradient(target.lags))
         self.lag_weights = spacing / spacing.sum()
         self.between = [
-            row for row, (i, j) in enumerate(_pairs(self.model.n_phases))
+            row for row, (i, j) in enumerate(pair_rows(self.model.n_phases))
             if i != j and (self.rows[row, 1:3] > 1e-6).all()
         ]  # fmt: skip
-        self.variants = 32 if self.model.random_points else 1
+        self.variants = SCRAMBLES if self.model.random_points else 1
 
-    def start(self) -> dict[str, Tensor]:
+    # ------------------------------------------------------------------ parameters
+
+    def start(self, fit: Fit | None = None) -> Parameters:
+        """Return the parameters of a fit, or those to start from without one."""
+        values = self._first() if fit is None else self._of(fit)
+        return {k: v.detach().requires_grad_() for k, v in values.items()}
+
+    def _first(self) -> Parameters:
         target, model = self.target, self.model
         length = max(START_LENGTH * target.correlation_length, 1.0)
-        logits = torch.stack([
-            bump_weights(length * f, target.shells).log() for f in START_FACTORS[: model.n_fields]
-        ])  # fmt: skip
-        values = {"logits": logits, "levels": torch.zeros(model.n_phases - 1, dtype=torch.float64)}
+        lengths = [length * factor for factor in START_FACTORS[: model.n_fields]]
+        values = {
+            "spectra": self.spectrum.parameters(self.spectrum.start(lengths)),
+            "levels": torch.zeros(model.n_phases - 1, dtype=torch.float64),
+        }
         if model.has_share:
             values["share"] = torch.zeros((), dtype=torch.float64)
         if model.has_scales:
-            values["scales"] = torch.full((2,), 0.462, dtype=torch.float64)  # softplus + .05 = 1
-        values["levels"] = model.matched(_scalars(values), self.goal).levels
-        return {k: v.detach().requires_grad_() for k, v in values.items()}
+            values["scales"] = _scale_parameters(torch.ones(2, dtype=torch.float64))
+        values["levels"] = model.matched(self.scalars(values), self.goal).levels
+        return values
 
-    def loss(self, values: dict[str, Tensor], variant: int) -> Tensor:
-        logits = values["logits"]
-        curves = self.curves(torch.softmax(logits, 1), _scalars(values), variant)
-        square = ((curves - self.rows) ** 2 @ self.lag_weights).mean()
-        near = (curves[self.between, 1:3] / self.rows[self.between, 1:3] - 1).square().mean()
-        rough = (logits - self.log_volumes).diff(n=2, dim=1).square().mean()
-        loss = square + ROUGHNESS_WEIGHT * rough
-        return loss + NEAR_WEIGHT * near if self.between else loss
+    def _of(self, fit: Fit) -> Parameters:
+        own = fit.weights if fit.values is None else fit.values
+        same = fit.spectrum == self.spectrum.name
+        values = own if same else self.spectrum.nearest(fit.weights)
+        parameters = {"spectra": self.spectrum.parameters(values), "levels": fit.scalars.levels}
+        if self.model.has_share:
+            parameters["share"] = torch.logit(fit.scalars.share)
+        if self.model.has_scales:
+            parameters["scales"] = _scale_parameters(fit.scalars.scales)
+        return parameters
 
-    def curves(self, weights: Tensor, scalars: Scalars, variant: int) -> Tensor:
-        correlations = weights @ self.basis.T
-        return coverage_curves(self.target, self.model, correlations, scalars, variant)
+    def rates(self, parameters: Parameters) -> list[float]:
+        """Return the learning rate of every entry."""
+        return [self.spectrum.rate if name == "spectra" else RATE for name in parameters]
+
+    def weights(self, parameters: Parameters) -> Tensor:
+        """Return the spectral shells, shape (n_fields, count)."""
+        return self.spectrum.weights(self.spectrum.values(parameters["spectra"]))
+
+    def scalars(self, parameters: Parameters) -> Scalars:
+        """Return the model's numbers."""
+        levels = parameters["levels"]
+        share, scales = levels.new_zeros(()), levels.new_ones(2)
+        if "share" in parameters:
+            share = torch.sigmoid(parameters["share"]).clamp(*SHARES)
+        if "scales" in parameters:
+            scales = torch.nn.functional.softplus(parameters["scales"]) + LEAST_SCALE
+        return Scalars(levels, share, scales)
+
+    # ------------------------------------------------------------------ what they are worth
+
+    def loss(self, parameters: Parameters, variant: int) -> Tensor:
+        """Return what a fit makes small, see `calibrate`.
+
+        Parameters
+        ----------
+        variant : int
+            Which set of quasi-random points, where they are used.
+        """
+        curves = self._curves(self.weights(parameters), self.scalars(parameters), variant)
+        loss = ((curves - self.rows) ** 2 @ self.lag_weights).mean()
+        loss = loss + ROUGHNESS_WEIGHT * self.spectrum.roughness(parameters["spectra"])
+        if self.between:
+            near = curves[self.between, 1:3] / self.rows[self.between, 1:3] - 1
+            loss = loss + NEAR_WEIGHT * near.square().mean()
+        return loss
+
+    def _curves(self, weights: Tensor, scalars: Scalars, variant: int) -> Tensor:
+        return coverage_curves(self.target, self.model, weights @ self.basis.T, scalars, variant)
 
     @torch.no_grad()
-    def fit(self, values: dict[str, Tensor]) -> Fit:
-        weights = torch.softmax(values["logits"].detach(), 1)
-        scalars = self.model.matched(
-            Scalars(*(v.detach() for v in vars(_scalars(values)).values())), self.goal, -1
-        )
-        square = (self.curves(weights, scalars, -1) - self.rows) ** 2
+    def fit(self, parameters: Parameters) -> Fit:
+        """Return the calibrated candidate, its levels set to the image's volume fractions."""
+        parameters = detached(parameters)
+        values = self.spectrum.values(parameters["spectra"])
+        weights = self.spectrum.weights(values)
+        scalars = self.model.matched(self.scalars(parameters), self.goal, -1)
+        square = (self._curves(weights, scalars, -1) - self.rows) ** 2
         rmse = float((square @ self.lag_weights).mean().sqrt())
-        return Fit(self.candidate, weights, scalars, rmse, rmse)
+        return Fit(self.candidate, weights, scalars, rmse, rmse, self.spectrum.name, values)
 
 
-def _scalars(values: dict[str, Tensor]) -> Scalars:
-    """Turn unconstrained parameters into a model's numbers."""
-    levels = values["levels"]
-    share = torch.sigmoid(values["share"]).clamp(*SHARES) if "share" in values else None
-    scales = torch.nn.functional.softplus(values["scales"]) + 0.05 if "scales" in values else None
-    return Scalars(
-        levels,
-        levels.new_zeros(()) if share is None else share,
-        levels.new_ones(2) if scales is None else scales,
-    )
+def detached(parameters: Parameters) -> Parameters:
+    """Return copies that no longer change, and have no gradient."""
+    return {name: value.detach().clone() for name, value in parameters.items()}
 
 
-def _pairs(n: int) -> list[tuple[int, int]]:
-    return [(i, j) for i in range(n) for j in range(i, n)]
+def _scale_parameters(scales: Tensor) -> Tensor:
+    return torch.log(torch.expm1((scales - LEAST_SCALE).clamp_min(1e-6)))

@@ -78,7 +78,7 @@ class CoverageTarget:
         return values @ torch.as_tensor(self.smoothing).T
 
 
-def estimate_coverage(image: PhaseImage) -> CoverageTarget:
+def estimate_coverage(image: PhaseImage, planar: bool = False) -> CoverageTarget:
     r"""Estimate the two-point coverage functions of an image of phases.
 
     .. math:: S_{ij}(r) = \frac{\sum_h K((|h|-r)/b)\,S_{ij}(h)}{\sum_h K((|h|-r)/b)}
@@ -90,20 +90,24 @@ def estimate_coverage(image: PhaseImage) -> CoverageTarget:
     ----------
     image : PhaseImage
         Labels, 2D or 3D.
+    planar : bool
+        Whether to take pairs within sections normal to the first axis of a volume only.
 
     Raises
     ------
     InputError
         If the image is smaller than 32 voxels along an axis, or has no two phases.
     """
-    check_side(image)
-    reach = min(MAX_LAG, min(image.shape) // 2)
-    maps = _pair_maps(image.data, image.n_phases, reach)
+    check_side(image, planar)
+    sections = planar and image.ndim == 3
+    shape = image.shape[1:] if sections else image.shape
+    reach = min(MAX_LAG, min(shape) // 2)
+    maps = _pair_maps(image.data, image.n_phases, reach, sections)
     distances, counts, groups = _lattice(maps.shape[2:])
     unique = _group_means(maps, groups, len(distances))
     fractions = unique[range(image.n_phases), range(image.n_phases), 0]
     length = _correlation_length(distances, unique, fractions)
-    longest = min(MAX_LAG, min(image.shape) // 4)
+    longest = min(MAX_LAG, min(shape) // 4)
     last = int(np.clip(4 * length, min(20, longest), longest))
     lags = np.array([r for r in _grid() if r <= last], float)
     nodes = np.unique([*(r for r in (2**0.5, 5**0.5, 8**0.5) if r < last), *lags[1:]])
@@ -115,13 +119,20 @@ def estimate_coverage(image: PhaseImage) -> CoverageTarget:
     smoothing = kernel @ spline
     return CoverageTarget(
         lags, unique[:, :, near] @ kernel.T, nodes, smoothing, fractions,
-        _perimeters(image), length, _anisotropy(maps, fractions, length),
+        _perimeters(image, sections), length, _anisotropy(maps, fractions, length),
     )  # fmt: skip
 
 
-def check_side(image: PhaseImage) -> None:
-    """Raise `InputError` if the image is too small or shows a single phase."""
-    if min(image.shape) < SMALLEST_SIDE:
+def check_side(image: PhaseImage, planar: bool = False) -> None:
+    """Raise `InputError` if the image is too small or shows a single phase.
+
+    Parameters
+    ----------
+    image : PhaseImage
+    planar : bool
+        Whether the first axis of a 3D image may have any length.
+    """
+    if min(image.shape[-2:] if planar else image.shape) < SMALLEST_SIDE:
         raise InputError(
             f"'{image.name}' is only {' x '.join(map(str, image.shape))}; a covariance needs at "
             f"least {SMALLEST_SIDE} voxels along every axis, so bring a larger image."
@@ -130,12 +141,14 @@ def check_side(image: PhaseImage) -> None:
         raise InputError(f"'{image.name}' shows a single phase; there is nothing to calibrate.")
 
 
-def _pair_maps(data: NDArray[np.uint8], n_phases: int, reach: int) -> NDArray[np.float64]:
-    """Return S_ij at every lag vector, symmetrised, shape (n, n, 2 reach + 1, ...).
-
-    The last phase follows from the others, as they sum to the share of any voxel at all.
-    """
-    first = {(i, j): two_point_map(data, i, j, max_lag=reach) for i, j in pair_rows(n_phases)}
+def _pair_maps(
+    data: NDArray[np.uint8], n_phases: int, reach: int, stacked: bool
+) -> NDArray[np.float64]:
+    """Return S_ij at every lag vector, symmetrised, shape (n, n, 2 reach + 1, ...)."""
+    first = {
+        (i, j): two_point_map(data, i, j, max_lag=reach, stacked=stacked)
+        for i, j in pair_rows(n_phases)
+    }
     shape = next(iter(first.values())).shape
     maps = np.empty((n_phases, n_phases, *shape))
     for (i, j), values in first.items():
@@ -194,9 +207,9 @@ def _correlation_length(
     return int(np.ceil(distances[np.argmax(low)] if low.any() else distances[-1]))
 
 
-def _perimeters(image: PhaseImage) -> NDArray[np.float64]:
-    if image.ndim == 2:
-        return ssa(image.data, image.n_phases)
+def _perimeters(image: PhaseImage, sections: bool) -> NDArray[np.float64]:
+    if sections or image.ndim == 2:
+        return ssa(image.data, image.n_phases, stacked=sections)
     axes = (np.moveaxis(image.data, axis, 0) for axis in range(3))
     return np.asarray(np.mean([ssa(s, image.n_phases, stacked=True) for s in axes], axis=0))
 

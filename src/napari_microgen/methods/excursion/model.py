@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from napari_microgen.methods.excursion.calibration import Candidate, Fit
 from napari_microgen.methods.excursion.covariances import curvature, shell_basis
 from napari_microgen.methods.excursion.fields import WindowedKernels, periodic_fields
 from napari_microgen.methods.excursion.models import MODELS, Scalars
+from napari_microgen.methods.excursion.spectra import SPECTRA
 from napari_microgen.training.device import choose_device
 
 if TYPE_CHECKING:
@@ -35,6 +37,9 @@ SHARPNESS = 2.0
 """Steepness of the confidence, per voxel of distance to the nearest other phase."""
 
 NAMES = tuple(MODELS)
+WAYS = tuple(SPECTRA)
+ALGORITHMS = ("exact", "1", "2", "3")
+"""What the numbers in a model file stand for; new ones go to the end."""
 
 
 class ExcursionModel(Model):
@@ -61,6 +66,7 @@ class ExcursionModel(Model):
         self, origin: Origin, fit: Fit, misfits: Sequence[Misfit] = (), stretch: float = 1.0
     ) -> None:
         super().__init__(origin)
+        fit = _true(fit)
         self.fit, self.misfits, self.stretch = fit, tuple(misfits), stretch
         self.formula: Excursion = fit.candidate.build()
         self.kernels = WindowedKernels(fit.weights, stretch)
@@ -77,8 +83,13 @@ class ExcursionModel(Model):
              *m.roles)
             for m in self.misfits
         ]  # fmt: skip
+        made: tuple[Fit | Misfit, ...] = (self.fit, *self.misfits)
+        ways = [(WAYS.index(m.spectrum), ALGORITHMS.index(m.algorithm)) for m in made]
         model = (NAMES.index(candidate.model), candidate.sign, candidate.freedom)
+        values = self.fit.weights if self.fit.values is None else self.fit.values
         return {
+            "ways": np.array(ways, np.int64),
+            "values": values.numpy(),
             "model": np.array([*model, *candidate.roles], np.int64),
             "weights": self.fit.weights.numpy(),
             "levels": scalars.levels.numpy(),
@@ -122,11 +133,16 @@ class ExcursionModel(Model):
         )  # fmt: skip
         errors = [float(e) for e in stored["errors"]]
         candidate = Candidate(NAMES[index], tuple(roles), sign, freedom)
+        (spectrum, algorithm), *ways = [(WAYS[w], ALGORITHMS[a]) for w, a in stored["ways"]]
         misfits = [
-            Misfit(NAMES[int(r[0])], tuple(int(v) for v in r[7:]), int(r[1]), *r[2:7].tolist())
-            for r in stored["misfits"]
-        ]
-        fit = Fit(candidate, weights, scalars, errors[0], errors[1])
+            replace(
+                Misfit(NAMES[int(r[0])], tuple(int(v) for v in r[7:]), int(r[1]), *r[2:7].tolist()),
+                spectrum=way[0], algorithm=way[1],
+            )
+            for r, way in zip(stored["misfits"], ways, strict=False)
+        ]  # fmt: skip
+        values = torch.from_numpy(stored["values"]).double()
+        fit = Fit(candidate, weights, scalars, errors[0], errors[1], spectrum, values, algorithm)
         return cls(origin, fit, misfits, float(stored["stretch"][0]))
 
     def provenance(
@@ -262,6 +278,16 @@ class ExcursionModel(Model):
         result = torch.empty((len(margins), *first.shape), device=first.device)
         result[list(self.fit.candidate.roles)] = SHARPNESS * torch.stack(margins)
         return result
+
+
+def _true(fit: Fit) -> Fit:
+    """Return a fit without the values of its spectrum where they no longer give its weights."""
+    if fit.values is None:
+        return fit
+    weights = SPECTRA[fit.spectrum](fit.weights.shape[1]).weights(fit.values)
+    if weights.shape == fit.weights.shape and torch.allclose(weights, fit.weights, atol=1e-9):
+        return fit
+    return replace(fit, spectrum="shells", values=None)
 
 
 def at_once(shape: Shape, periodic: Periodic) -> bool:

@@ -119,7 +119,10 @@ class Excursion(ABC):
 
     @abstractmethod
     def functions(self, scalars: Scalars, fields: Sequence[Tensor]) -> Tensor:
-        """Return F_1, F_2 of drawn fields, one per entry of `noises`; shape (n - 1, ...)."""
+        """Return F_1, F_2 of drawn fields, one per entry of `noises`; shape (n - 1, ...).
+
+        They can be differentiated with respect to the scalars and the fields.
+        """
 
     @abstractmethod
     def slopes(self, scalars: Scalars, curvatures: Tensor) -> Tensor:
@@ -171,7 +174,7 @@ class Gaussian(Excursion):
 
     def functions(self, scalars: Scalars, fields: Sequence[Tensor]) -> Tensor:
         """See `Excursion.functions`."""
-        return (fields[0] - float(scalars.levels[0]))[None]
+        return (fields[0] - scalars.levels[0])[None]
 
     def slopes(self, scalars: Scalars, curvatures: Tensor) -> Tensor:
         """See `Excursion.slopes`."""
@@ -206,7 +209,7 @@ class ChiSquare(Gaussian):
 
     def functions(self, scalars: Scalars, fields: Sequence[Tensor]) -> Tensor:
         """See `Excursion.functions`."""
-        return (_sum_of_squares(fields) - float(scalars.levels[0]))[None]
+        return (_sum_of_squares(fields) - scalars.levels[0])[None]
 
     def slopes(self, scalars: Scalars, curvatures: Tensor) -> Tensor:
         """See `Excursion.slopes`."""
@@ -238,7 +241,7 @@ class Independent(Excursion):
 
     def functions(self, scalars: Scalars, fields: Sequence[Tensor]) -> Tensor:
         """See `Excursion.functions`."""
-        levels = scalars.levels.tolist()
+        levels = scalars.levels
         return torch.stack([fields[0] - levels[0], fields[1] - levels[1]])
 
     def slopes(self, scalars: Scalars, curvatures: Tensor) -> Tensor:
@@ -285,8 +288,8 @@ class Correlated(Excursion):
 
     def functions(self, scalars: Scalars, fields: Sequence[Tensor]) -> Tensor:
         """See `Excursion.functions`."""
-        own, common = float(1 - scalars.share) ** 0.5, float(scalars.share) ** 0.5
-        levels = scalars.levels.tolist()
+        own, common = (1 - scalars.share).sqrt(), scalars.share.sqrt()
+        levels = scalars.levels
         return torch.stack([
             own * fields[0] + common * fields[2] - levels[0],
             own * fields[1] + self.sign * common * fields[2] - levels[1],
@@ -344,13 +347,13 @@ class GaussianChiSquare(Excursion):
 
     def functions(self, scalars: Scalars, fields: Sequence[Tensor]) -> Tensor:
         """See `Excursion.functions`."""
-        own, common = float(1 - scalars.share) ** 0.5, float(scalars.share) ** 0.5
+        own, common = (1 - scalars.share).sqrt(), scalars.share.sqrt()
         result = []
         for i in range(2):
             squared = [own * f + common * g for f, g in zip(fields[2 + i :: 3], fields[4::3],
                                                             strict=False)]  # fmt: skip
-            total = float(scalars.scales[i]) * fields[i] + _sum_of_squares(squared)
-            result.append(total - float(scalars.levels[i]))
+            total = scalars.scales[i] * fields[i] + _sum_of_squares(squared)
+            result.append(total - scalars.levels[i])
         return torch.stack(result)
 
     def slopes(self, scalars: Scalars, curvatures: Tensor) -> Tensor:
