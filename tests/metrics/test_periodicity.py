@@ -8,6 +8,7 @@ from napari_microgen.metrics.periodicity import (
     both_sides,
     convergence,
     convergence_steps,
+    seam_mismatch,
 )
 from napari_microgen.metrics.transport import transport
 
@@ -64,6 +65,19 @@ def test_both_flux_maps_carry_their_own_diffusivity(volume):
         assert solved.flux.shape == volume.shape
         assert not solved.flux[volume == 0].any()
     assert (found.periodic.flux - found.mirror.flux)[:, 0].sum() > 0
+
+
+def test_faces_fit_only_where_a_volume_continues():
+    field = periodic_field((48, 48, 48), 3.0, 1) > 0
+    for axis in range(3):
+        assert seam_mismatch(field.astype(np.uint8), axis) == pytest.approx(1, abs=0.3)
+        cut = field.take(range(40), axis).astype(np.uint8)
+        assert seam_mismatch(cut, axis) > 2
+    assert seam_mismatch(np.zeros((4, 4, 4), np.uint8), 0) == 1
+    halves = np.zeros((4, 4, 4), np.uint8)
+    halves[2:] = 1
+    assert seam_mismatch(halves, 1) == 1
+    assert seam_mismatch(halves, 0) == 3
 
 
 # ---------------------------------------------------------------------- convergence

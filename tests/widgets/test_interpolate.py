@@ -126,12 +126,15 @@ def test_cancel_adds_nothing(interpolate, viewer, qtbot):
     assert interpolate.start_button.isEnabled()
 
 
-def test_a_new_dock_finds_the_work_and_its_numbers(interpolate, viewer, open_dock, press):
+def test_a_new_dock_finds_the_model_and_the_numbers(
+    interpolate, latent_model, viewer, open_dock, press
+):
     press()
     viewer.window.remove_dock_widget(interpolate)
     again = open_dock("Interpolate")
     assert again.table.rowCount() == 4
     assert again.bench is interpolate.bench
+    assert again.model.model is latent_model
 
 
 def test_numbers_are_saved(interpolate, press, tmp_path):

@@ -93,6 +93,26 @@ def both_sides_steps(
     return BothSides(mirror, periodic)
 
 
+def seam_mismatch(data: NDArray[np.uint8], axis: int) -> float:
+    """Return how much more often voxels differ across opposite faces than between neighbours.
+
+    Parameters
+    ----------
+    data : ndarray of uint8
+        Phase indices.
+    axis : int
+        Axis whose two faces are put together.
+
+    Returns
+    -------
+    float
+        About 1 for a volume that continues at its faces, far above 1 for any other.
+    """
+    seam = float(np.mean(data.take(0, axis) != data.take(-1, axis)))
+    inside = float(np.mean(np.diff(data.astype(np.int16), axis=axis) != 0))
+    return seam / inside if inside else (float("inf") if seam else 1.0)
+
+
 # ---------------------------------------------------------------------- convergence
 
 

@@ -115,6 +115,8 @@ class InterpolateWidget(Scrolled):
 
     def _make_form(self) -> None:
         self._rows = rows = two_columns()
+        # Before the pickers, which forget their choices when they are moved to another parent.
+        self.column.addLayout(rows)
         self.model = ModelChoice(
             rows, jobs_of(self._viewer), lambda model: isinstance(model, LatentModel),
             "This model has no latents to interpolate between; open one of a network, such as "
@@ -146,7 +148,6 @@ class InterpolateWidget(Scrolled):
         self.save_button = button("Save…", self._ask_save, "Save all that was measured as CSV.")
 
     def _lay_out(self) -> None:
-        self.column.addLayout(self._rows)
         self.column.addWidget(self.check_line)
         self.column.addLayout(row(self.start_button, self.cancel_button))
         parts = (self.bar, self.state_line, self.metric.native, self.plot, self.table)
