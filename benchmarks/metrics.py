@@ -1,13 +1,16 @@
 """Our metrics beside taufactor's and porespy's on the same volume; prints a table and JSON.
 
-    python benchmarks/metrics.py [VOLUME.tif] [--side 128] [--only d_rel s2 ...] [--json OUT.json]
+    python benchmarks/metrics.py [VOLUME.tif] [--side 128] [--only d_rel s2 ...] [--memory]
+                                 [--json OUT.json]
 
 Without a file, a Gaussian field cut into three phases is measured, and a badly connected phase
 just above its percolation threshold for d_rel. Every measurement runs in a process of its own on
 one thread; peers that are not installed (the `validation` extra) are left out. `import` is the
 time to import the library, `seconds` that of the work alone, `peak` the process's largest memory
-and `rise` its growth during the work. For d_rel the error is against a solution to 1e-9, so that
-speed can be compared at equal accuracy.
+and `rise` its growth during the work (read from /proc, so this runs on Linux). For d_rel the
+error is against a solution to 1e-9, so that speed can be compared at equal accuracy. With
+``--memory`` peers are left out and every metric is measured once, which large volumes have time
+for.
 """
 
 from __future__ import annotations
@@ -16,7 +19,6 @@ import argparse
 import importlib.util
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -29,6 +31,7 @@ import numpy as np
 
 LIBRARIES = {
     "ours": "napari_microgen.metrics.report", "taufactor": "taufactor", "porespy": "porespy",
+    "scikit-image": "skimage.graph",
 }  # fmt: skip
 TOLERANCES = (1e-2, 1e-3, 1e-4)
 
@@ -126,11 +129,18 @@ def _(data, _):
 def _(data, _):
     from porespy.metrics import two_point_correlation
 
-    bins = np.arange(0.5, min(data.shape) // 2)
-    found = two_point_correlation(data == 1, bins=bins)
-    # In units of its value at lag 0, the volume fraction.
-    scale = 1 if found.probability[0] < 0.99 else float(np.mean(data == 1))
-    return float(np.interp(10, found.distance, found.probability * scale))
+    found = two_point_correlation(data == 1, bins=np.arange(-0.5, min(data.shape) // 2 + 1))
+    radii = radial_lags(min(data.shape) // 2)
+    # Theirs is over the volume fraction.
+    return float(np.interp(10, radii, found.probability * np.mean(data == 1)))
+
+
+def radial_lags(last: int) -> np.ndarray:
+    """Return the mean length of the lags in shells one voxel thick, as ours are."""
+    grids = np.ogrid[(slice(-last, last + 1),) * 3]
+    distance = np.sqrt(sum(g**2 for g in grids)).ravel()
+    shell = np.rint(distance).astype(int)
+    return (np.bincount(shell, distance) / np.bincount(shell))[: last + 1]
 
 
 @work("chord", "ours")
@@ -149,6 +159,49 @@ def _(data, _):
     found = apply_chords(data == 1, axis=0, trim_edges=False)
     chord_length_distribution(found)
     return None
+
+
+@work("geodesic", "ours")
+def _(data, _):
+    from napari_microgen.metrics.paths import geodesic_tortuosity
+
+    return geodesic_tortuosity(data, 0, 0).mean
+
+
+@work("geodesic", "scikit-image")
+def _(data, _):
+    from skimage.graph import MCP_Geometric
+
+    search = MCP_Geometric(np.where(data == 0, 1.0, -1.0), fully_connected=True)
+    ends = [(len(data) - 1, *place) for place in np.argwhere(data[-1] == 0)]
+    lengths = search.find_costs(ends)[0][0][data[0] == 0]
+    return float(lengths[np.isfinite(lengths)].mean() / (len(data) - 1))
+
+
+@work("constrictivity", "ours")
+def _(data, _):
+    from napari_microgen.metrics.bottlenecks import constrictivity
+
+    return constrictivity(data, 0).values[0]
+
+
+@work("constrictivity", "porespy")
+def _(data, _):
+    from porespy.filters import local_thickness, porosimetry
+
+    phase = data == 0
+    r_max = covering_half(local_thickness(phase, method="dt")[phase])
+    r_min = []
+    for axis in range(3):
+        inlets = np.zeros_like(phase)
+        np.moveaxis(inlets, axis, 0)[0] = True
+        r_min.append(covering_half(porosimetry(phase, inlets=inlets)[phase]))
+    return (r_min[0] / r_max) ** 2
+
+
+def covering_half(sizes: np.ndarray) -> float:
+    """Return the largest size that half of the voxels have at least."""
+    return float(np.sort(sizes)[::-1][sizes.size // 2])
 
 
 def _ours(tolerance: float) -> Work:
@@ -196,15 +249,11 @@ def main() -> None:
         exact = {}
         rows = []
         for metric, who in WORKS:
-            if arguments.only and metric.split(",")[0] not in arguments.only:
-                continue
-            if who == EXACT:
-                continue
-            if not importlib.util.find_spec(who.split()[0].replace("ours", "napari_microgen")):
+            if not chosen(metric, who, arguments):
                 continue
             volume = volumes["poor" if "badly" in metric else "usual"]
             row = {"metric": metric, "who": who, **measure_apart(metric, who, volume)}
-            if metric.startswith("d_rel") and "value" in row:
+            if metric.startswith("d_rel") and "value" in row and not arguments.memory:
                 if metric not in exact:
                     exact[metric] = measure_apart(metric, EXACT, volume)["value"]
                 row["error"] = row["value"] / exact[metric] - 1
@@ -215,11 +264,21 @@ def main() -> None:
         arguments.json.write_text(json.dumps(rows, indent=1))
 
 
+def chosen(metric: str, who: str, arguments: argparse.Namespace) -> bool:
+    """Whether a measurement is asked for and its library installed."""
+    if who == EXACT or (arguments.only and metric.split(",")[0] not in arguments.only):
+        return False
+    if arguments.memory:
+        return who in ("ours", "ours to 0.001") and "badly" not in metric
+    return importlib.util.find_spec(LIBRARIES[who.split()[0]].split(".")[0]) is not None
+
+
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("volume", nargs="?", help="a TIFF of three phases")
     parser.add_argument("--side", type=int, default=128)
     parser.add_argument("--only", nargs="+", default=())
+    parser.add_argument("--memory", action="store_true", help="ours alone, every metric once")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--one", nargs=3, metavar=("METRIC", "WHO", "FILE"), help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -262,19 +321,30 @@ def measure_here(metric: str, who: str, file: str) -> dict[str, Any]:
     start = time.perf_counter()
     importlib.import_module(LIBRARIES[who.split()[0]])
     imported = time.perf_counter()
-    before = peak_bytes()
+    reset_peak()
+    before = resident_bytes()
     facts: dict[str, Any] = {}
     value = WORKS[metric, who](data, facts)
     seconds = time.perf_counter() - imported
+    peak = resident_bytes(peak=True)
     return {
         "value": value, "import_seconds": imported - start, "seconds": seconds,
-        "peak_bytes": peak_bytes(), "rise_bytes": peak_bytes() - before, **facts,
+        "peak_bytes": peak, "rise_bytes": peak - before, **facts,
     }  # fmt: skip
 
 
-def peak_bytes() -> int:
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+def resident_bytes(peak: bool = False) -> int:
+    """Return the memory that this process holds, or the largest that it has held since `reset`.
+
+    Not `ru_maxrss`, which starts from what the parent process held.
+    """
+    name = "VmHWM:" if peak else "VmRSS:"
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name))
+
+
+def reset_peak() -> None:
+    Path("/proc/self/clear_refs").write_text("5")
 
 
 def print_row(row: dict[str, Any], first: bool) -> None:

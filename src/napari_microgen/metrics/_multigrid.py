@@ -78,7 +78,7 @@ class _Level:
         self,
         links: sparse.csr_matrix,
         diagonal: NDArray[np.float64],
-        places: NDArray[np.int64],
+        places: NDArray[np.int32],
         stencil: Stencil,
     ) -> None:
         self.size = diagonal.size
@@ -131,7 +131,7 @@ def _block_table() -> tuple[NDArray[np.int8], NDArray[np.int8]]:
 
 def _pieces_of_blocks(
     stencil: Stencil,
-) -> tuple[NDArray[np.int32], sparse.csr_matrix, NDArray[np.float64], NDArray[np.int64]]:
+) -> tuple[NDArray[np.int32], sparse.csr_matrix, NDArray[np.float64], NDArray[np.int32]]:
     """Find the connected pieces inside blocks of voxels and the links between them.
 
     Returns
@@ -160,10 +160,10 @@ def _pieces_of_blocks(
         numbered[z::2, y::2, x::2] = np.where(local >= 0, first + local, -1)
     pieces = np.ascontiguousarray(numbered[tuple(slice(0, n) for n in mask.shape)])
     size = int(counts.sum(dtype=np.int64))
-    places = np.stack(
-        np.unravel_index(np.repeat(np.arange(filling.size), counts), filling.shape), axis=1
-    )
-    links = sparse.csr_matrix((size, size))
+    blocks = np.unravel_index(np.repeat(np.arange(filling.size), counts), filling.shape)
+    places = np.stack([part.astype(np.int32) for part in blocks], axis=1)
+    del blocks, filling, first
+    links = sparse.csr_matrix((size, size), dtype=np.float32)
     for axis, (weight, around) in enumerate(zip(stencil.weights, stencil.periodic, strict=True)):
         moved = np.moveaxis(pieces, axis, 0)
         # Voxels 1, 3, 5... and their next ones lie in different blocks.
@@ -171,7 +171,9 @@ def _pieces_of_blocks(
         for near, far in ends:
             linked = (near >= 0) & (far >= 0) & (near != far)
             rows, columns = near[linked], far[linked]
-            part = sparse.coo_matrix((np.full(rows.size, weight), (rows, columns)), (size, size))
+            conductances = np.full(rows.size, weight, np.float32)
+            part = sparse.coo_matrix((conductances, (rows, columns)), (size, size))
+            del linked, rows, columns
             links = links + part.tocsr()
     links = (links + links.T).tocsr()
     diagonal = np.asarray(links.sum(axis=1), float).ravel()
@@ -181,21 +183,23 @@ def _pieces_of_blocks(
 
 
 def _pieces(
-    links: sparse.csr_matrix, diagonal: NDArray[np.float64], places: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], sparse.csr_matrix, NDArray[np.float64], NDArray[np.int64]]:
+    links: sparse.csr_matrix, diagonal: NDArray[np.float64], places: NDArray[np.int32]
+) -> tuple[NDArray[np.int64], sparse.csr_matrix, NDArray[np.float64], NDArray[np.int32]]:
     """Join the linked unknowns inside every block of 2 x 2 x 2 blocks."""
     places = places // 2
     block = np.ravel_multi_index(tuple(places.T), tuple(places.max(axis=0) + 1))
-    pairs = links.tocoo()
+    block = block.astype(np.int32 if block.max() < 2**31 else np.int64)
+    pairs = links.tocoo(copy=False)
     inside = block[pairs.row] == block[pairs.col]
-    joined = sparse.coo_matrix(
-        (pairs.data[inside], (pairs.row[inside], pairs.col[inside])), links.shape
-    )
+    once = inside & (pairs.row < pairs.col)
+    joined = sparse.coo_matrix((pairs.data[once], (pairs.row[once], pairs.col[once])), links.shape)
+    del block, once
     size, owner = csgraph.connected_components(joined, directed=False)
-    rows, columns = owner[pairs.row[~inside]], owner[pairs.col[~inside]]
-    coarse = sparse.coo_matrix((pairs.data[~inside], (rows, columns)), (size, size)).tocsr()
+    del joined
     sums = np.bincount(owner, diagonal, minlength=size)
     sums -= np.bincount(owner[pairs.row[inside]], pairs.data[inside], minlength=size)
+    rows, columns = owner[pairs.row[~inside]], owner[pairs.col[~inside]]
+    coarse = sparse.coo_matrix((pairs.data[~inside], (rows, columns)), (size, size)).tocsr()
     first = np.empty(size, np.int64)
     first[owner] = np.arange(owner.size)
     return owner.astype(np.int64), coarse, np.asarray(sums, float), places[first]

@@ -148,7 +148,7 @@ def transport_steps(
     around = flags(periodic, ndim)
     sizes = per_axis(voxel_size, ndim)
     order = [axis, *(i for i in range(ndim) if i != axis)]
-    with _threads(cluster.size):
+    with _threads(data.size):
         stencil = Stencil(
             np.transpose(cluster, order),
             [(sizes[axis] / sizes[i]) ** 2 for i in order],
@@ -156,6 +156,7 @@ def transport_steps(
             torch.float32 if tolerance >= 1e-4 or device == "mps" else torch.float64,
             device,
         )
+        del mask, cluster
         yield 0.05, "percolating cluster"
         x, energy, iterations, error = yield from _minimise_steps(stencil, tolerance)
     d_rel = energy * data.shape[axis] / (data.size / data.shape[axis])
@@ -298,6 +299,7 @@ def _minimise_steps(
         length = product / _dot(direction, image)
         x.add_(direction, alpha=length)
         residual.sub_(image, alpha=length)
+        del image, step
         old = product
         energy -= length * product
         gains.append(length * product)
