@@ -8,13 +8,15 @@ from napari_microgen.sample_processes import (
     ELECTRODE_FRACTIONS,
     FIBRE_FRACTIONS,
     POLYCRYSTAL_FRACTIONS,
+    SPHERES_FRACTIONS,
     electrode,
     electrode_sem,
     fibres,
     polycrystal,
+    spheres,
 )
 
-PROCESSES = [electrode, electrode_sem, fibres, polycrystal]
+PROCESSES = [electrode, electrode_sem, fibres, polycrystal, spheres]
 
 
 def interfaces(labels, value):
@@ -49,6 +51,7 @@ def test_refuses_shapes_that_are_no_section_and_no_volume(process, shape):
     [
         (electrode, (0, 1, 2), ELECTRODE_FRACTIONS),
         (polycrystal, (1, 2), POLYCRYSTAL_FRACTIONS),
+        (spheres, (0, 1, 2), SPHERES_FRACTIONS),
     ],
 )
 def test_volume_fractions_are_the_declared_ones(process, values, fractions, shape):
@@ -70,7 +73,8 @@ def test_fibre_fraction_is_the_declared_one_in_the_mean_over_sections():
 
 
 @pytest.mark.parametrize(
-    ("process", "values", "tolerance"), [(electrode, (0, 1, 2), 0.05), (polycrystal, (2,), 0.08)]
+    ("process", "values", "tolerance"),
+    [(electrode, (0, 1, 2), 0.05), (polycrystal, (2,), 0.08), (spheres, (0, 1), 0.06)],
 )
 def test_section_and_volume_are_one_isotropic_process(process, values, tolerance):
     section = process((512, 512), seed=0)
@@ -90,6 +94,20 @@ def test_electrode_phases_form_one_network_each_in_3d():
         pieces, _ = label(volume == value)
         largest = np.bincount(pieces.ravel())[1:].max()
         assert largest > 0.9 * np.sum(volume == value)
+
+
+def test_spheres_are_apart_in_a_section_and_hang_together_in_space():
+    from scipy.ndimage import label
+
+    def largest_share(particles):
+        pieces, count = label(particles)
+        return np.bincount(pieces.ravel())[1:].max() / particles.sum(), count
+
+    in_section, discs = largest_share(spheres((512, 512)) == 1)
+    in_volume, _ = largest_share(spheres((96, 96, 96)) == 1)
+    assert in_section < 0.1
+    assert discs > 500
+    assert in_volume > 0.8
 
 
 def test_binder_lies_on_the_particles():

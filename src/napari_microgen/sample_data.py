@@ -13,10 +13,12 @@ from napari_microgen.sample_processes import (
     ELECTRODE_FRACTIONS,
     FIBRE_FRACTIONS,
     POLYCRYSTAL_FRACTIONS,
+    SPHERES_FRACTIONS,
     electrode,
     electrode_sem,
     fibres,
     polycrystal,
+    spheres,
 )
 
 if TYPE_CHECKING:
@@ -38,8 +40,10 @@ __all__ = [
     "open_fibres",
     "open_polycrystal",
     "open_sample",
+    "open_spheres",
     "polycrystal",
     "sample_image",
+    "spheres",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
@@ -139,6 +143,13 @@ SAMPLES: dict[str, Material] = {
             Part("volume", (128, 128, 128), polycrystal, realisation=1),
         ),
     ),
+    "spheres": Material(
+        "Sphere electrode", _ELECTRODE_PHASES, SPHERES_FRACTIONS, 50.0, "nm",
+        (
+            Part("section", (1, 512, 512), spheres),
+            Part("volume", (128, 128, 128), spheres, realisation=1),
+        ),
+    ),
     "electrode_sem": Material(
         "Battery electrode, SEM", _ELECTRODE_PHASES, ELECTRODE_FRACTIONS, 50.0, "nm",
         (
@@ -220,6 +231,11 @@ def open_fibres() -> list[LayerData]:
 def open_polycrystal() -> list[LayerData]:
     """Return the layers of the polycrystal."""
     return open_sample("polycrystal")
+
+
+def open_spheres() -> list[LayerData]:
+    """Return the layers of the electrode of spheres."""
+    return open_sample("spheres")
 
 
 def open_electrode_sem() -> list[LayerData]:
