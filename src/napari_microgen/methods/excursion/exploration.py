@@ -140,8 +140,11 @@ class Exploration:
         scales = scalars.scales
         if formula.has_scales:
             scales = torch.tensor([values["weight_1"], values["weight_2"]]).double()
+        scalars = Scalars(levels, share, scales)
         weights = rescaled_fields(fit.weights, self.factors(values))
-        return replace(fit, weights=weights, scalars=Scalars(levels, share, scales))
+        if weights is fit.weights:
+            return replace(fit, scalars=scalars)
+        return Fit(fit.candidate, weights, scalars, fit.rmse, fit.start_rmse)
 
     def factors(self, values: Values) -> list[float]:
         """Return the factor by which every field is longer than in the model as it came."""

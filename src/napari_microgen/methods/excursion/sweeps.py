@@ -11,6 +11,7 @@ import numpy as np
 
 from napari_microgen.errors import InputError
 from napari_microgen.io.tiff import write_sample
+from napari_microgen.methods.excursion.model import WHOLE
 from napari_microgen.metrics.scalars import Key, check_families, scalar_steps
 from napari_microgen.resources import check_disk, check_memory
 
@@ -35,6 +36,9 @@ SECONDS_PER_VOXEL = {
 
 GENERATING = 4e-7
 """The same for making a volume."""
+
+BYTES_PER_FIELD, BYTES_MEASURING = 16, 64
+"""Memory per voxel while a volume is made in one piece, and while it is measured."""
 
 
 @dataclass(frozen=True)
@@ -143,8 +147,12 @@ class Sweep:
     @property
     def bytes_needed(self) -> int:
         """Memory that it takes at most; that of the kept volumes included."""
-        one = self.exploration.base.bytes_needed((self.side,) * 3)
-        return one + 8 * self.side**3 + self.keep * self.count * self.side**3
+        base, voxels = self.exploration.base, self.side**3
+        if voxels <= WHOLE:
+            making = BYTES_PER_FIELD * len(base.formula.noises) * voxels
+        else:
+            making = base.bytes_needed((self.side,) * 3)
+        return making + BYTES_MEASURING * voxels + self.keep * self.count * voxels
 
     def check(self) -> None:
         """Raise `InputError` if it cannot be done, or not within memory, disk or reason."""
