@@ -7,6 +7,7 @@ import pytest
 from conftest import cut_in_three, periodic_field
 
 from napari_microgen.errors import InputError, RunError
+from napari_microgen.metrics.figure import report_page
 from napari_microgen.metrics.report import Row, compare, compare_steps
 from napari_microgen.metrics.scalars import CHEAP, Key
 from napari_microgen.phases import PhaseImage
@@ -147,6 +148,15 @@ def test_one_page_is_drawn(from_section, from_volume, tmp_path):
     for name, report in (("a.png", from_section), ("b.pdf", from_volume)):
         report.figure(tmp_path / name)
         assert (tmp_path / name).stat().st_size > 10_000
+
+
+def test_the_legend_covers_no_panel(from_section):
+    page = report_page(from_section)
+    page.draw_without_rendering()
+    (legend,) = page.legends
+    for axes in page.axes:
+        assert axes.get_legend() is None
+        assert not axes.get_tightbbox().overlaps(legend.get_window_extent())
 
 
 @pytest.mark.parametrize("name", ["missing/page.png", "page.unknown"])

@@ -1,9 +1,11 @@
 import csv
 import json
 
+import dask.array
 import numpy as np
 import pytest
 import torch
+from napari.settings import get_plugin_settings
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication
 from scipy.ndimage import gaussian_filter
@@ -13,6 +15,8 @@ from napari_microgen.metrics.report import Report
 from napari_microgen.metrics.sides import SideReport
 from napari_microgen.metrics.transport import percolating_cluster, transport
 from napari_microgen.phases import Phase
+from napari_microgen.resources import size_text
+from napari_microgen.widgets.comparison import measuring_device
 from napari_microgen.widgets.comparisons import comparisons_of, write_features
 from napari_microgen.widgets.result_rows import grade, number_text
 from napari_microgen.widgets.results_table import GRADES
@@ -324,6 +328,62 @@ def test_a_reopened_dock_finds_the_last_result(compare, press, viewer, open_dock
     assert again.table.texts == shown
     assert again.verdict.text() == compare.verdict.text()
     assert again.comparisons is comparisons_of(viewer)
+
+
+def test_a_long_solve_is_left_between_two_of_its_steps(compare, viewer, qtbot):
+    viewer.layers["generated"].data = phases_of((96, 96, 96))
+    compare.inputs.pickers[0].value = viewer.layers["generated"]
+    compare.inputs.pickers[1].value = None
+    only(compare, "transport")
+    seen = []
+    compare.comparisons.work_changed.connect(lambda: seen.append(compare.comparisons.work))
+    compare.start_button.click()
+    qtbot.waitUntil(lambda: any("iterations" in work.message for work in seen), timeout=WAIT)
+    compare.cancel_button.click()
+    qtbot.waitUntil(lambda: not compare.comparisons.work.running, timeout=WAIT)
+    assert compare.state_line.text() == "Cancelled; nothing was changed."
+    assert compare.comparisons.result is None
+    shares = [work.fraction for work in seen if work.running]
+    assert shares == sorted(shares)
+    assert shares[-1] < 0.5
+
+
+# ---------------------------------------------------------------------- memory and device
+
+
+def test_what_measuring_takes_is_said_before_it_starts(compare, viewer):
+    only(compare)
+    little = compare.plan.bytes_needed
+    assert f"Takes up to {size_text(little)} of memory" in compare.check_line.text()
+    compare.families["transport"].setChecked(True)
+    assert compare.plan.bytes_needed > little
+    assert size_text(compare.plan.bytes_needed) in compare.check_line.text()
+
+
+def test_what_does_not_fit_into_memory_is_refused_before_it_is_read(compare, viewer):
+    # A volume of a petabyte that is nowhere.
+    huge = dask.array.zeros((100_000,) * 3, dtype=np.uint8, chunks=(1, 100_000, 100_000))
+    layer = viewer.add_labels(huge, name="huge", visible=False, **UNITS)
+    compare.families["transport"].setChecked(True)
+    compare.inputs.pickers[1].value = layer
+    text = compare.check_line.text()
+    assert text.startswith("Comparing huge with micrograph needs about 54 PB")
+    assert "are free; leave out diffusion or crop the images" in text
+    assert not compare.start_button.isEnabled()
+    compare.inputs.pickers[1].value = viewer.layers["generated"]
+    assert compare.start_button.isEnabled()
+
+
+def test_measuring_happens_where_training_does(compare, press, viewer):
+    settings = get_plugin_settings("napari-microgen")
+    assert compare.plan.device == settings.training.device == "auto"
+    settings.training.device = "cuda"
+    assert compare.plan.device == "cuda"
+    if not torch.cuda.is_available():
+        press()
+        assert "'cuda' is not available" in compare.state_line.text()
+    assert measuring_device("cpu", 1) == "cpu"
+    assert measuring_device("auto", 10**15) == "cpu"  # more than any GPU has
 
 
 # ---------------------------------------------------------------------- layers on request

@@ -8,6 +8,8 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from napari_microgen.errors import RunError
 from napari_microgen.phases import UNLABELLED
@@ -49,6 +51,14 @@ def draw_report(report: Report, path: str | Path) -> None:
     RunError
         If the file cannot be written, or its format is unknown.
     """
+    try:
+        report_page(report).savefig(path, dpi=150)
+    except (OSError, ValueError) as error:
+        raise RunError(f"The figure could not be written to '{path}': {error}.") from None
+
+
+def report_page(report: Report) -> Figure:
+    """Return the page as a figure of matplotlib."""
     figure = Figure(figsize=(11.7, 8.3), layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle(_headline(report), fontsize=10)
@@ -56,17 +66,17 @@ def draw_report(report: Report, path: str | Path) -> None:
     _draw_slices(figure, page[0], report)
     _draw_violins(figure, page[1], report)
     _draw_curves(figure, page[2], report)
-    try:
-        figure.savefig(path, dpi=150)
-    except (OSError, ValueError) as error:
-        raise RunError(f"The figure could not be written to '{path}': {error}.") from None
+    _draw_key(figure, report)
+    return figure
 
 
 def _headline(report: Report) -> str:
     text = f"{report.generated.name} against {report.real.name}"
     if report.fidelity is None:
         return text
-    ratios = ", ".join(f"{k} {v:.2g}" for k, v in report.fidelity.to_dict().items())
+    ratios = ", ".join(
+        f"{name.replace('_', ' ')} {value:.2g}" for name, value in report.fidelity.to_dict().items()
+    )
     return f"{text}\nerror over the real image's own noise (1: no difference is seen): {ratios}"
 
 
@@ -103,9 +113,6 @@ def _draw_violins(figure: Figure, place: SubplotSpec, report: Report) -> None:
         axes.set_xlim(-0.5, len(report.phases) - 0.5)
         axes.tick_params(axis="y", labelsize=7)
         axes.set_ylim(bottom=0)
-        axes.plot([], [], color=REAL, label="real")
-        axes.plot([], [], color=GENERATED, label="generated")
-        axes.legend(fontsize=6, frameon=False)
 
 
 def _pool(rows: list[Row], side: str) -> NDArray[np.float64]:
@@ -137,16 +144,21 @@ def _draw_curves(figure: Figure, place: SubplotSpec, report: Report) -> None:
             axes.set_title(f"{title}, {phase.name}", fontsize=8)
             axes.tick_params(labelsize=7)
             axes.set_xlabel(report.real.unit, fontsize=7)
-            _draw_key(axes, [c.axis for c in curves])
 
 
-def _draw_key(axes: Axes, along: list[int | None]) -> None:
-    axes.plot([], [], color=REAL, label="real, with its one-sigma band")
-    axes.plot([], [], color=GENERATED, label="generated")
-    for axis in along:
-        if axis is not None:
-            axes.plot([], [], color="black", lw=1, ls=DASHES[axis], label=f"along {'zyx'[axis]}")
-    axes.legend(fontsize=6, frameon=False, loc="upper right" if None in along else "lower right")
+def _draw_key(figure: Figure, report: Report) -> None:
+    """Say below all panels, where no curve runs, what colours and dashes mean."""
+    lines = {
+        "real": Line2D([], [], color=REAL),
+        "one standard deviation between pieces of the real image": Patch(color=REAL, alpha=0.2),
+        "generated": Line2D([], [], color=GENERATED),
+    }
+    for axis in sorted({c.axis for c in report.curves if c.axis is not None}):
+        lines[f"chords along {'zyx'[axis]}"] = Line2D([], [], color="black", ls=DASHES[axis])
+    figure.legend(
+        lines.values(), lines.keys(), loc="outside lower center", ncols=len(lines), fontsize=7,
+        frameon=False,
+    )  # fmt: skip
 
 
 def _draw_curve(axes: Axes, curve: Curve) -> None:

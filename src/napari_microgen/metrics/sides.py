@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -213,6 +214,22 @@ def measure_steps(
         image.name, image.phases, ndim, sizes, image.unit, scalars, radii, curves, noise
     )
     return dataclasses.replace(report, warnings=tuple(_warnings(report, families)))
+
+
+def memory_needed(shape: Sequence[int], metrics: Sequence[str] = FAMILIES) -> int:
+    """Return about how many bytes measuring an image takes at most, beside the image itself.
+
+    Measured at 256^3 voxels, nine tenths of which were in the phase.
+    """
+    lag = largest_lag(shape)
+    correlating = 11 * math.prod(n + lag for n in shape)
+    slow = [BYTES[f] for f in metrics if len(shape) == 3]
+    return max(correlating, math.prod(shape) * max([8, *slow]))
+
+
+BYTES = {"surfaces": 6, "tpb": 8, "chords": 8, "s2": 0, "transport": 52, "geodesic": 14,
+         "constrictivity": 26}  # fmt: skip
+"""Largest memory per voxel that each family takes; two-point correlations count by padded voxel."""
 
 
 def spread(items: Any, count: int) -> list[Any]:

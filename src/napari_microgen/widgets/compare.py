@@ -6,6 +6,7 @@ import secrets
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import psutil
 from magicgui.widgets import ComboBox, SpinBox
 from napari.layers import Labels
 from qtpy.QtCore import Qt, Slot
@@ -24,6 +25,7 @@ from napari_microgen.io.layers import METADATA_KEY
 from napari_microgen.methods.base import Input
 from napari_microgen.metrics.report import Report
 from napari_microgen.metrics.scalars import CHEAP, FAMILIES
+from napari_microgen.resources import size_text
 from napari_microgen.widgets.blind_pane import BlindPane
 from napari_microgen.widgets.blind_test import blind_steps
 from napari_microgen.widgets.comparison import (
@@ -41,6 +43,7 @@ from napari_microgen.widgets.inputs import LayerInputs
 from napari_microgen.widgets.jobs import jobs_of, unwrapped
 from napari_microgen.widgets.layout import Scrolled, button, row
 from napari_microgen.widgets.looks import look_like
+from napari_microgen.widgets.preferences import device
 from napari_microgen.widgets.result_plots import ResultPlots
 from napari_microgen.widgets.result_rows import (
     legend,
@@ -73,15 +76,14 @@ FAMILY_NAMES = {
     "tpb": ("Triple-phase boundary", ""),
     "chords": ("Chord lengths", ""),
     "s2": ("Two-point correlation", ""),
-    "transport": ("Diffusion", "1 s per phase and axis"),
-    "geodesic": ("Shortest paths", "1 s per phase and axis"),
-    "constrictivity": ("Bottlenecks", "8 s per phase"),
+    "transport": ("Diffusion", "0.5 s per phase and axis"),
+    "geodesic": ("Shortest paths", "0.2 s per phase and axis"),
+    "constrictivity": ("Bottlenecks", "1 s per phase"),
 }
 """What families are called, and how long the slow ones take at 128^3 voxels."""
 
-SLOW_HINT = (
-    "at 128³ voxels, 64 times as long at 512³; the pieces of a real volume take as long again."
-)
+SLOW_HINT = "at 128³ voxels on one core, 64 times as long at 512³."
+PIECES_HINT = " The pieces of a real volume take up to 30 s more."
 
 MANY_WARNINGS = 3
 """More than this would push the numbers out of sight."""
@@ -122,6 +124,7 @@ class CompareWidget(Scrolled):
         self.families = {name: self._family_box(name) for name in FAMILIES}
         for box in self.families.values():
             rows.addRow(box)
+            box.toggled.connect(self._enable)
         self._guess_layers()
 
     @staticmethod
@@ -130,7 +133,7 @@ class CompareWidget(Scrolled):
         box = QCheckBox(f"{title} (slow: {cost})" if cost else title)
         box.setChecked(name in CHEAP)
         if cost:
-            box.setToolTip(f"{cost} {SLOW_HINT}")
+            box.setToolTip(f"{cost} {SLOW_HINT}" + PIECES_HINT * (name == "transport"))
         return box
 
     def _make_results(self) -> None:
@@ -139,6 +142,7 @@ class CompareWidget(Scrolled):
             "Cancel", self.comparisons.cancel, "Stop after the present step."
         )
         self.bar = QProgressBar()
+        self.check_line = StatusLine()
         self.state_line = StatusLine()
         self.verdict = QLabel()
         self.verdict.setStyleSheet("font-weight: bold;")
@@ -200,6 +204,7 @@ class CompareWidget(Scrolled):
 
     def _lay_out(self) -> None:
         self.column.addWidget(self.folded)
+        self.column.addWidget(self.check_line)
         self.column.addLayout(row(self.start_button, self.cancel_button))
         self.column.addWidget(self.bar)
         self.column.addWidget(self.state_line)
@@ -236,7 +241,7 @@ class CompareWidget(Scrolled):
         families = tuple(name for name, box in self.families.items() if box.isChecked())
         return ComparisonPlan(
             self.real, self.generated, self.inputs.zero_meaning, families,
-            NORMALS[self.normal.value],
+            NORMALS[self.normal.value], device(),
         )  # fmt: skip
 
     def reset_choices(self, _event: Any = None) -> None:
@@ -269,11 +274,30 @@ class CompareWidget(Scrolled):
             self._put_back()  # what is side by side is no longer what is chosen
         self._enable()
 
+    def _fits(self) -> bool:
+        """Say in `check_line` how much memory measuring takes; return whether it is free."""
+        plan = self.plan
+        if plan is None:
+            self.check_line.tell("Open an image or a volume to measure.")
+            return False
+        try:
+            plan.check()
+        except InputError as error:
+            self.check_line.fail(str(error))
+            return False
+        free = size_text(psutil.virtual_memory().available)
+        self.check_line.tell(
+            f"Takes up to {size_text(plan.bytes_needed)} of memory; {free} are free."
+        )
+        return True
+
+    @Slot()
     def _enable(self) -> None:
         running = self.comparisons.work.running
+        fits = running or self._fits()
         result = self.comparisons.result
         both = self.real is not None and self.generated is not None
-        self.start_button.setEnabled(self.real is not None and not running)
+        self.start_button.setEnabled(fits and not running)
         self.cancel_button.setEnabled(running)
         self.side_button.setEnabled(both)
         self.gallery_button.setEnabled(both)
@@ -397,7 +421,7 @@ class CompareWidget(Scrolled):
             layer, other = other, layer
         if layer is None:
             return
-        wanted = self.extra.wanted(layer, self.inputs.zero_meaning)
+        wanted = self.extra.wanted(layer, self.inputs.zero_meaning, device())
         if wanted is None:
             self.comparisons.fail("Measure first; then the phases can be chosen.")
             return

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_microgen.errors import InputError
 from napari_microgen.metrics.fidelity import DESCRIPTORS
 from napari_microgen.metrics.report import Report, compare_steps
-from napari_microgen.metrics.sides import SideReport, measure_steps
+from napari_microgen.metrics.sides import SideReport, measure_steps, memory_needed
 from napari_microgen.phases import PhaseImage
+from napari_microgen.resources import check_memory
+from napari_microgen.training.device import choose_device, memory_available
 from napari_microgen.widgets.text import words
 
 if TYPE_CHECKING:
@@ -19,7 +22,6 @@ if TYPE_CHECKING:
 
     from napari_microgen.metrics.fidelity import Fidelity
     from napari_microgen.phases import Zero
-    from napari_microgen.widgets.tasks import Stopping
 
     Result = Report | SideReport
     Step = tuple[float, str]
@@ -46,6 +48,8 @@ class ComparisonPlan:
         Families of metrics.
     sections : tuple of int or None
         Axes that a real section is normal to; None for all three.
+    device : {"auto", "cpu", "cuda", "mps"}
+        Where to compute diffusion and correlations.
     """
 
     real: Layer
@@ -53,6 +57,7 @@ class ComparisonPlan:
     zero: Zero
     families: tuple[str, ...]
     sections: tuple[int, ...] | None = None
+    device: str = "auto"
 
     @property
     def title(self) -> str:
@@ -61,32 +66,58 @@ class ComparisonPlan:
             return f"Measuring {self.real.name}"
         return f"Comparing {self.generated.name} with {self.real.name}"
 
+    @property
+    def bytes_needed(self) -> int:
+        """Memory that measuring takes, with a copy of the layers."""
+        layers = [layer for layer in (self.real, self.generated) if layer is not None]
+        shapes = [layer.data.shape[: layer.ndim] for layer in layers]
+        copies = sum(math.prod(s) for s in shapes)
+        return 2 * int(copies) + max(memory_needed(s, self.families) for s in shapes)
 
-def comparison_steps(
-    plan: ComparisonPlan, stopping: Stopping
-) -> Generator[Step, None, Result | None]:
-    """Measure or compare; yields the share done and what was done, returns None if stopped.
+    def check(self) -> None:
+        """Raise `InputError` if measuring does not fit into memory."""
+        mend = "leave out diffusion or crop" if "transport" in self.families else "crop"
+        check_memory(self.bytes_needed, self.title, f"{mend} the images")
+
+
+def comparison_steps(plan: ComparisonPlan) -> Generator[Step, None, Result]:
+    """Measure or compare; yields the share done and what was done.
 
     Raises
     ------
     InputError
-        If the layers cannot be read or compared.
+        If the layers cannot be read or compared, or memory is short.
     """
+    plan.check()
+    device = measuring_device(plan.device, plan.bytes_needed)
     real, generated = read_pair(plan)
     yield 0.0, "reading the layers"
-    steps: Generator[Step, None, Result]
     if generated is None:
-        steps = measure_steps(real, plan.families)
-    else:
-        sections = plan.sections if real.ndim == 2 and generated.ndim == 3 else None
-        steps = compare_steps(real, generated, plan.families, sections=sections)
-    while not stopping():
-        try:
-            yield next(steps)
-        except StopIteration as end:
-            result: Result = end.value
-            return result
-    return None
+        return (yield from measure_steps(real, plan.families, device=device))
+    sections = plan.sections if real.ndim == 2 and generated.ndim == 3 else None
+    steps = compare_steps(real, generated, plan.families, sections=sections, device=device)
+    return (yield from steps)
+
+
+def measuring_device(name: str, needed: int) -> str:
+    """Return the device to measure on: the chosen one, or the CPU where that cannot.
+
+    Parameters
+    ----------
+    name : {"auto", "cpu", "cuda", "mps"}
+        What was chosen.
+    needed : int
+        Bytes of memory that it takes.
+
+    Raises
+    ------
+    InputError
+        If the device is not there.
+    """
+    device, _ = choose_device(name)
+    # Torch has no sparse matrices on Apple's GPUs.
+    able = device.type != "mps" and memory_available(device) >= needed
+    return device.type if able else "cpu"
 
 
 def read_pair(plan: ComparisonPlan) -> tuple[PhaseImage, PhaseImage | None]:

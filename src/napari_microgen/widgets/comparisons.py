@@ -14,7 +14,7 @@ from napari_microgen.widgets.comparison import comparison_steps, real_side
 from napari_microgen.widgets.extra_layers import extra_steps
 from napari_microgen.widgets.result_rows import phase_columns
 from napari_microgen.widgets.saving import save_steps
-from napari_microgen.widgets.workbench import Workbench
+from napari_microgen.widgets.workbench import Workbench, stoppable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -52,13 +52,18 @@ class Comparisons(Workbench):
 
     def compare(self, plan: ComparisonPlan) -> None:
         """Measure or compare; the numbers per phase go into the layers' features."""
-        self._run(plan.title, "Comparing", partial(comparison_steps, plan),
-                  partial(self._on_compared, plan))  # fmt: skip
+        self._run(
+            plan.title, "Comparing",
+            lambda stopping: stoppable(comparison_steps(plan), stopping),
+            partial(self._on_compared, plan),
+        )  # fmt: skip
 
     def make_layer(self, wanted: Wanted) -> None:
         """Add a layer that shows where a number comes from."""
-        self._run(f"Computing {wanted.what}", "Computing the layer",
-                  partial(extra_steps, wanted), self._on_made)  # fmt: skip
+        self._run(
+            f"Computing {wanted.what}", "Computing the layer",
+            lambda stopping: stoppable(extra_steps(wanted), stopping), self._on_made,
+        )  # fmt: skip
 
     def make_test(self, title: str, make: Callable[[Stopping], Steps]) -> None:
         """Prepare a blind test."""

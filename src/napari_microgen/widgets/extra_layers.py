@@ -9,9 +9,12 @@ import numpy as np
 
 from napari_microgen.errors import InputError
 from napari_microgen.io.layers import phase_colormap
+from napari_microgen.metrics.sides import memory_needed
 from napari_microgen.metrics.surfaces import triple_phase_points
-from napari_microgen.metrics.transport import percolating_cluster, transport
+from napari_microgen.metrics.transport import percolating_cluster, transport_steps
 from napari_microgen.phases import Phase, PhaseImage
+from napari_microgen.resources import check_memory
+from napari_microgen.widgets.comparison import measuring_device
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -19,8 +22,10 @@ if TYPE_CHECKING:
     from napari.layers import Layer
     from napari.types import LayerDataTuple
 
+    from napari_microgen.metrics._steps import Step
     from napari_microgen.phases import Zero
-    from napari_microgen.widgets.tasks import Stopping
+
+    Making = Generator[Step, None, "Made"]
 
 MAX_POINTS = 200_000
 """Points that are shown of a triple-phase boundary; of more, a random share."""
@@ -45,6 +50,8 @@ class Wanted:
         Label of the phase.
     axis : int
         Direction, 0 for z.
+    device : {"auto", "cpu", "cuda", "mps"}
+        Where to compute diffusion.
     """
 
     what: str
@@ -52,6 +59,7 @@ class Wanted:
     zero: Zero
     phase: int = 0
     axis: int = 0
+    device: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -62,27 +70,27 @@ class Made:
     message: str
 
 
-def extra_steps(
-    wanted: Wanted, stopping: Stopping
-) -> Generator[tuple[float, str], None, Made | None]:
-    """Make a layer; returns None if it was stopped.
+def extra_steps(wanted: Wanted) -> Making:
+    """Make a layer.
 
     Raises
     ------
     InputError
-        If the image is a section, lacks the phase, or there is nothing to show.
+        If the image is a section, lacks the phase, there is nothing to show, or memory is short.
     """
     yield 0.0, f"computing {wanted.what} of {wanted.layer.name}"
     image = PhaseImage.from_layer(wanted.layer, zero=wanted.zero).as_labels()
-    made = MAKERS[wanted.what](image, wanted)
-    yield 1.0, "done"
-    return None if stopping() else made
+    return (yield from MAKERS[wanted.what](image, wanted))
 
 
-def _flux(image: PhaseImage, wanted: Wanted) -> Made:
+def _flux(image: PhaseImage, wanted: Wanted) -> Making:
     index, title = _direction(image, wanted)
-    sizes = image.voxel_size
-    flow = transport(image.data, index, wanted.axis, voxel_size=sizes, tolerance=1e-3, flux=True)
+    needed = memory_needed(image.shape, ["transport"])
+    check_memory(needed, "The flux map", "crop the volume")
+    flow = yield from transport_steps(
+        image.data, index, wanted.axis, voxel_size=image.voxel_size, tolerance=1e-3, flux=True,
+        device=measuring_device(wanted.device, needed),
+    )  # fmt: skip
     if flow.flux is None or not flow.percolating:
         raise _no_path(image, title)
     top = float(np.quantile(flow.flux[flow.flux > 0], 0.99))
@@ -94,10 +102,11 @@ def _flux(image: PhaseImage, wanted: Wanted) -> Made:
     return Made((flow.flux, keywords, "image"), message)
 
 
-def _clusters(image: PhaseImage, wanted: Wanted) -> Made:
+def _clusters(image: PhaseImage, wanted: Wanted) -> Making:
     index, title = _direction(image, wanted)
     mask = image.data == index
     through = percolating_cluster(mask, wanted.axis)
+    yield 0.5, "percolating clusters"
     labels = np.where(through, 1, np.where(mask, 2, 0)).astype(np.uint8)
     share = float(through.sum() / mask.sum())
     keywords = {
@@ -110,8 +119,9 @@ def _clusters(image: PhaseImage, wanted: Wanted) -> Made:
     return Made((labels, keywords, "labels"), message)
 
 
-def _boundary(image: PhaseImage, wanted: Wanted) -> Made:
+def _boundary(image: PhaseImage, wanted: Wanted) -> Making:
     points = triple_phase_points(image.data)
+    yield 0.5, "triple-phase boundary"
     found = len(points)
     if not found:
         raise InputError(f"Nowhere in '{image.name}' do three phases meet.")
@@ -126,7 +136,7 @@ def _boundary(image: PhaseImage, wanted: Wanted) -> Made:
     return Made((points, keywords, "points"), message)
 
 
-MAKERS: dict[str, Callable[[PhaseImage, Wanted], Made]] = {
+MAKERS: dict[str, Callable[[PhaseImage, Wanted], Making]] = {
     "flux map": _flux,
     "percolating clusters": _clusters,
     "triple-phase boundary": _boundary,

@@ -55,12 +55,12 @@ class ExtraPane(QWidget):
         if before in values:
             self.phase.value = before
 
-    def wanted(self, layer: Layer, zero: Zero) -> Wanted | None:
+    def wanted(self, layer: Layer, zero: Zero, device: str) -> Wanted | None:
         """Return what is chosen; None if the phase is still to be known."""
         what, phase = self.what.value, self.phase.value
         if what in DIRECTED and phase is None:
             return None
-        return Wanted(what, layer, zero, phase or 0, self.axis.value)
+        return Wanted(what, layer, zero, phase or 0, self.axis.value, device)
 
     def _on_what(self) -> None:
         for editor in (self.phase, self.axis):
