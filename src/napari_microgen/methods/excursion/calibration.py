@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from napari_microgen.methods.excursion.models import (
 from napari_microgen.methods.excursion.spectra import SPECTRA
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Mapping
 
     from napari_microgen.methods.excursion.estimator import CoverageTarget
 
@@ -100,6 +100,16 @@ class Fit:
     spectrum: str = "shells"
     values: Tensor | None = None
     algorithm: str = "exact"
+
+    def state(self) -> dict[str, Any]:
+        """Return everything as tensors and plain types, for a checkpoint."""
+        return {**vars(self), "candidate": vars(self.candidate), "scalars": vars(self.scalars)}
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> Fit:
+        """Return the fit that `state` described."""
+        candidate, scalars = Candidate(**state["candidate"]), Scalars(**state["scalars"])
+        return cls(**{**state, "candidate": candidate, "scalars": scalars})
 
 
 def candidates(model: str, n_phases: int, freedom: int = 2) -> list[Candidate]:
@@ -216,7 +226,7 @@ class Problem:
     def start(self, fit: Fit | None = None) -> Parameters:
         """Return the parameters of a fit, or those to start from without one."""
         values = self._first() if fit is None else self._of(fit)
-        return {k: v.detach().requires_grad_() for k, v in values.items()}
+        return {k: v.requires_grad_() for k, v in detached(values).items()}
 
     def _first(self) -> Parameters:
         target, model = self.target, self.model

@@ -45,7 +45,7 @@ class ExcursionConfig(Config):
         "exact",
         "Exact: closed-form two-point functions, in seconds. 1, 2, 3: the algorithms of the paper "
         "on top of it, by simulation, with a discriminator, or with both; minutes.",
-        choices=("exact",),
+        choices=("exact", "1", "2", "3"),
     )  # fmt: skip
     spectrum: str = setting(
         "shells",
@@ -66,11 +66,11 @@ class ExcursionConfig(Config):
         250, "Gradient steps per exact fit.", minimum=1, maximum=100_000, advanced=True
     )
     epochs: int = setting(
-        300, "Simulations of algorithms 1, 2 and 3 at most.",
+        400, "Simulations of algorithms 1, 2 and 3 at most.",
         minimum=1, maximum=1_000_000, advanced=True,
     )  # fmt: skip
     patience: int = setting(
-        100,
+        200,
         "Algorithms 1, 2 and 3 stop when so many simulations brought no better volume fractions "
         "and surfaces, after 100 at the earliest; 500 in the paper.",
         minimum=1, maximum=1_000_000, advanced=True,

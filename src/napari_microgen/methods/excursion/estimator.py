@@ -123,6 +123,27 @@ def estimate_coverage(image: PhaseImage, planar: bool = False) -> CoverageTarget
     )  # fmt: skip
 
 
+def lag_averages(lags: NDArray[np.float64], reach: int) -> NDArray[np.float64]:
+    """Return the map from values at all lag vectors in the plane to means at distances.
+
+    The mean is that of `estimate_coverage`.
+
+    Parameters
+    ----------
+    lags : ndarray, shape (n,)
+        Distances in voxels.
+    reach : int
+        Lag vectors have components from minus to plus so many voxels.
+
+    Returns
+    -------
+    ndarray, shape (n, (2 reach + 1)^2)
+    """
+    distances, counts, groups = _lattice((2 * reach + 1,) * 2)
+    shares = _regression(lags, distances, counts) / counts
+    return np.append(shares, np.zeros((len(lags), 1)), axis=1)[:, groups]
+
+
 def check_side(image: PhaseImage, planar: bool = False) -> None:
     """Raise `InputError` if the image is too small or shows a single phase.
 

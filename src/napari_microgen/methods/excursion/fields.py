@@ -61,7 +61,7 @@ def section_fields(
     """
     random = torch.Generator().manual_seed(seed)
     filters = {index: section_filter(weights[index], shape) for index in set(noises)}
-    return [_filtered(torch.randn(shape, generator=random), filters[index]) for index in noises]
+    return [filtered(torch.randn(shape, generator=random), filters[index]) for index in noises]
 
 
 def section_filter(weights: Tensor, shape: tuple[int, int], stretch: float = 1.0) -> Tensor:
@@ -82,9 +82,9 @@ def section_filter(weights: Tensor, shape: tuple[int, int], stretch: float = 1.0
     """
     grid = torch.linspace(0, math.pi, FINE, dtype=torch.float64)
     table = section_density(grid, weights).numpy()
-    length = _wave_numbers(shape, stretch)
+    length = wave_numbers(shape, stretch)
     density = np.interp(length.numpy(), grid.numpy(), table, right=0.0)
-    return _unit_filter(torch.as_tensor(density), shape)
+    return unit_filter(torch.as_tensor(density), shape)
 
 
 def periodic_fields(
@@ -116,12 +116,12 @@ def periodic_fields(
     list of Tensor of float32, shape `shape`
     """
     white = _noise(shape, offset, shape, len(noises), seed)
-    length = _wave_numbers(shape, stretch)
+    length = wave_numbers(shape, stretch)
     filters = {
-        index: _unit_filter(space_density(length, weights[index]), shape).to(device)
+        index: unit_filter(space_density(length, weights[index]), shape).to(device)
         for index in set(noises)
     }
-    return [_filtered(w.to(device), filters[i]) for w, i in zip(white, noises, strict=True)]
+    return [filtered(w.to(device), filters[i]) for w, i in zip(white, noises, strict=True)]
 
 
 class WindowedKernels:
@@ -245,7 +245,7 @@ def _noise(
     return torch.from_numpy(normal_at(positions, count, seed))
 
 
-def _wave_numbers(shape: Sequence[int], stretch: float) -> Tensor:
+def wave_numbers(shape: Sequence[int], stretch: float) -> Tensor:
     """Return the lengths of the wave vectors of a real transform, the first axis stretched."""
     *full, last = shape
     axes = [2 * math.pi * np.fft.fftfreq(n) for n in full] + [2 * math.pi * np.fft.rfftfreq(last)]
@@ -254,8 +254,15 @@ def _wave_numbers(shape: Sequence[int], stretch: float) -> Tensor:
     return torch.as_tensor(np.sqrt(sum(grids)))
 
 
-def _unit_filter(density: Tensor, shape: Sequence[int]) -> Tensor:
-    """Return the root of the density, scaled so that white noise keeps its unit variance."""
+def unit_filter(density: Tensor, shape: Sequence[int]) -> Tensor:
+    """Return the root of a density, scaled so that white noise keeps its unit variance.
+
+    Parameters
+    ----------
+    density : Tensor
+        At the wave vectors of a real transform of `shape`.
+    shape : tuple of int
+    """
     twice = torch.full((density.shape[-1],), 2.0, dtype=density.dtype)
     twice[0] = 1
     if shape[-1] % 2 == 0:
@@ -264,6 +271,7 @@ def _unit_filter(density: Tensor, shape: Sequence[int]) -> Tensor:
     return (density / mean).sqrt().float()
 
 
-def _filtered(white: Tensor, spectrum: Tensor) -> Tensor:
+def filtered(white: Tensor, spectrum: Tensor) -> Tensor:
+    """Return white noise convolved with what has this spectrum, periodically."""
     result: Tensor = torch.fft.irfftn(torch.fft.rfftn(white) * spectrum, s=white.shape)
     return result

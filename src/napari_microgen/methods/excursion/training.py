@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_microgen.methods.base import Origin, Progress
+from napari_microgen.methods.excursion.adversarial import Adversarial, Combined
 from napari_microgen.methods.excursion.assessment import Misfit, assess, choose
-from napari_microgen.methods.excursion.calibration import Candidate, Fit, calibrate
+from napari_microgen.methods.excursion.calibration import Fit, Problem, calibrate
 from napari_microgen.methods.excursion.ladder import count_steps, next_job
 from napari_microgen.methods.excursion.model import ExcursionModel
-from napari_microgen.methods.excursion.models import Scalars
+from napari_microgen.methods.excursion.simulation import Descent, Simulation
 from napari_microgen.metrics.fidelity import Reference
 from napari_microgen.training.checkpoint import load_checkpoint, save_checkpoint
 from napari_microgen.training.device import choose_device, memory_in_use, spare_threads
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Generator, Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -66,8 +67,12 @@ class CalibrationRun:
         self.stretch = config.stretch or prepared.stretch or 1.0
         self.fits: list[Fit] = []
         self.misfits: list[Misfit] = []
+        self.descent: Descent | None = None
+        """The algorithm of the paper that is under way."""
+
+        self._stored: dict[str, Any] | None = None
         self.step, self.before = 0, 0.0
-        self.started = self._reported = time.perf_counter()
+        self.started = self._reported = self._saved = time.perf_counter()
 
     def run(self, resume: bool) -> Iterator[Progress]:
         """Calibrate; with `resume` go on from the checkpoint."""
@@ -75,21 +80,32 @@ class CalibrationRun:
         self.device, self.reason = choose_device(self.config.device)
         if resume:
             self._restore()
+        try:
+            yield from self._jobs()
+        finally:
+            if self.descent is not None:
+                self._save()
+        yield self._finished()
+
+    def _jobs(self) -> Iterator[Progress]:
         while (job := next_job(self.config, self.image.n_phases, self.misfits)) is not None:
-            fit = yield from self._done(job)
+            fit = yield from self._fitted(job) if job.algorithm == "exact" else self._descended(job)
             if fit is None:
                 break
             improved = self._take(fit)
+            self.descent = None
             self._save()
             yield self._progress({"s2_rmse": fit.rmse}, preview=improved, model=improved)
-        yield self._finished()
 
-    def _done(self, job: Job) -> Generator[Progress, None, Fit | None]:
-        """Calibrate one candidate; None if the budget ends before that and there is another."""
-        start = None if job.from_fit is None else self.fits[job.from_fit]
+    def _start(self, job: Job) -> Fit | None:
+        return None if job.from_fit is None else self.fits[job.from_fit]
+
+    def _fitted(self, job: Job) -> Generator[Progress, None, Fit | None]:
+        """Calibrate in closed form; None if the budget ends before that and there is another."""
         steps = calibrate(
-            self.target, job.candidate, self.config.fit_steps, self.config.seed, job.spectrum, start
-        )
+            self.target, job.candidate, self.config.fit_steps, self.config.seed, job.spectrum,
+            self._start(job),
+        )  # fmt: skip
         while True:
             try:
                 loss = next(steps)
@@ -101,6 +117,39 @@ class CalibrationRun:
                 yield self._progress({"loss": loss})
             if self.fits and self._budget_used() >= 1:
                 return None
+
+    def _descended(self, job: Job) -> Generator[Progress, None, Fit | None]:
+        """Calibrate by an algorithm of the paper; None if the budget ends before that.
+
+        What it found until then is judged all the same, but the checkpoint tells where it stood.
+        """
+        self.descent = self._algorithm(job)
+        if self._stored is not None:
+            self.descent.load_state(self._stored)
+            self._stored = None
+        for losses in self.descent.run():
+            self.step += 1
+            if time.perf_counter() - self._saved > CHECKPOINT_SECONDS:
+                self._save()
+            if time.perf_counter() - self._reported > REPORT_SECONDS:
+                yield self._progress(losses)
+            if self._budget_used() >= 1 and not self.descent.finished:
+                self._save()
+                self._take(self.descent.result())
+                self.descent = None
+                return None
+        return self.descent.result()
+
+    def _algorithm(self, job: Job) -> Descent:
+        problem = Problem(self.target, job.candidate, job.spectrum)
+        common = (
+            problem, self._start(job), self.config.epochs, self.config.patience, self.config.seed,
+            self.device,
+        )  # fmt: skip
+        if job.algorithm == "1":
+            return Simulation(*common)
+        kind = Adversarial if job.algorithm == "2" else Combined
+        return kind(*common, image=self.image)
 
     def _take(self, fit: Fit) -> bool:
         """Judge a fit; return whether it is the best so far."""
@@ -127,7 +176,8 @@ class CalibrationRun:
         best = self.misfits[choose(self.misfits)]
         return replace(
             self._progress({"s2_rmse": best.s2_rmse, "surface": best.surface}, preview=True),
-            fraction=1.0, fidelity=fidelity, model=self._model(fidelity), message=verdict(best),
+            fraction=1.0, fidelity=fidelity, model=self._model(fidelity),
+            message=verdict(self.misfits),
         )  # fmt: skip
 
     def _references(self) -> dict[int, PhaseImage]:
@@ -190,33 +240,33 @@ class CalibrationRun:
             return
         state = {
             "signature": self.signature, "step": self.step, "seconds": self._seconds(),
-            "fits": [_stored(fit) for fit in self.fits],
+            "fits": [fit.state() for fit in self.fits],
+            "descent": None if self.descent is None else self.descent.state(),
         }  # fmt: skip
+        self._saved = time.perf_counter()
         save_checkpoint(self.checkpoint, state)
 
     def _restore(self) -> None:
         stored = load_checkpoint(self.checkpoint, self.signature)
         self.step, self.before = stored["step"], stored["seconds"]
+        self._stored = stored["descent"]
         for item in stored["fits"]:
-            self._take(_rebuilt(item))
+            self._take(Fit.from_state(item))
 
 
-def _stored(fit: Fit) -> dict[str, Any]:
-    """Return a fit as tensors and plain types."""
-    return {**vars(fit), "candidate": vars(fit.candidate), "scalars": vars(fit.scalars)}
-
-
-def _rebuilt(item: dict[str, Any]) -> Fit:
-    candidate = Candidate(**item["candidate"])
-    return Fit(**{**item, "candidate": candidate, "scalars": Scalars(**item["scalars"])})
-
-
-def verdict(misfit: Misfit) -> str:
-    """Say in one sentence how well the best model fits."""
-    fits = f"S2 within {misfit.s2_rmse:.4f} and surface areas within {100 * misfit.surface:.0f} %"
-    if all(getattr(misfit, name) <= limit for name, limit in UNSUITABLE.items()):
-        return f"The best model is {misfit.title}: {fits} of the image."
-    return (
-        f"Excursion sets do not suit this material: the best model, {misfit.title}, reaches "
-        f"{fits} of the image; SliceGAN may do better."
-    )
+def verdict(misfits: Sequence[Misfit]) -> str:
+    """Say in one or two sentences how well the best model fits."""
+    best = misfits[choose(misfits)]
+    fits = f"S2 within {best.s2_rmse:.4f} and surface areas within {100 * best.surface:.0f} %"
+    if all(getattr(best, name) <= limit for name, limit in UNSUITABLE.items()):
+        told = f"The best model is {best.title}: {fits} of the image."
+    else:
+        told = (
+            f"Excursion sets do not suit this material: the best model, {best.title}, reaches "
+            f"{fits} of the image; SliceGAN may do better."
+        )
+    if best.algorithm == "exact":
+        return told
+    exact = min(m.s2_rmse for m in misfits if m.algorithm == "exact")
+    kept = " It found nothing better than its start." if best.s2_rmse == best.start_rmse else ""
+    return f"{told}{kept} The exact fit reaches S2 within {exact:.4f}."
