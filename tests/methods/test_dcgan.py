@@ -271,6 +271,8 @@ def test_a_small_volume_is_offered_smaller_cubes():
 def test_the_papers_networks_take_no_smaller_cubes():
     with pytest.raises(InputError, match="cubes of 64"):
         config("paper", side=32)
+    with pytest.raises(InputError, match="one of 32, 64, not 48"):
+        config(side="48")
 
 
 def test_long_voxels_are_resampled_to_cubes_and_said_so():

@@ -250,6 +250,15 @@ def test_the_confidence_is_renewed_with_the_preview_and_hidden_at_first(started,
     assert list(viewer.layers) == [viewer.layers["micrograph"]]
 
 
+def test_the_preview_covers_nothing_that_is_shown(train, viewer, until):
+    wide = viewer.add_labels(np.zeros((96, 300), int), scale=(0.5, 0.5), units=("um", "um"))
+    viewer.layers["micrograph"].visible = False
+    until(lambda: train.plan)
+    train.start_button.click()
+    until(lambda: "preview" in viewer.layers)
+    assert viewer.layers["preview"].extent.world[0, 2] > wide.extent.world[1, 1]
+
+
 def test_the_preview_can_be_switched_off_and_on(started, viewer, until):
     until(lambda: "preview" in viewer.layers)
     started.preview_box.setChecked(False)

@@ -42,7 +42,7 @@ def setting(
     *,
     minimum: float | None = None,
     maximum: float | None = None,
-    choices: Sequence[str] = (),
+    choices: Sequence[str | int] = (),
     unit: str = "",
     advanced: bool = False,
 ) -> Any:
@@ -56,7 +56,7 @@ def setting(
         What it means and where the default comes from, one sentence.
     minimum, maximum : float, optional
         Allowed range, both ends included.
-    choices : sequence of str, optional
+    choices : sequence of str or of int, optional
         The only allowed values.
     unit : str, optional
         Unit shown behind the value.
@@ -160,7 +160,7 @@ def _checked(item: dataclasses.Field[Any], value: Any) -> Any:
         ) from None
     if meta.get("choices") and value not in meta["choices"]:
         raise InputError(
-            f"'{item.name}' must be one of {', '.join(meta['choices'])}, not {value!r}."
+            f"'{item.name}' must be one of {', '.join(map(str, meta['choices']))}, not {value!r}."
         )
     low, high = meta.get("minimum"), meta.get("maximum")
     if kind in (int, float):

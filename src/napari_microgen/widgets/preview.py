@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from typing import TYPE_CHECKING
 
-from napari.layers import Layer
+from napari.layers import Image, Labels, Layer
 
 from napari_microgen.io.layers import METADATA_KEY, sample_layers
 from napari_microgen.widgets.looks import look_like
@@ -88,7 +88,8 @@ class Preview:
         if self._beside is not None:
             look_like(made[-1], self._beside)
         active = viewer.layers.selection.active
-        add_beside(viewer, made, [] if self._beside is None else [self._beside])
+        shown = [x for x in viewer.layers if x.visible or x is self._beside]
+        add_beside(viewer, made, [x for x in shown if isinstance(x, Labels | Image)])
         viewer.layers.selection.active = active
         return made
 

@@ -40,7 +40,7 @@ class DCGANConfig(LatentConfig):
 
     side: int = setting(
         SIDE, "Side of the training cubes; 32 for volumes too small for 64.",
-        minimum=32, maximum=SIDE, unit="voxel",
+        choices=(32, SIDE), unit="voxel",
     )  # fmt: skip
     symmetry: str = setting(
         "auto",
@@ -77,8 +77,6 @@ class DCGANConfig(LatentConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.side not in (32, SIDE):
-            raise InputError(f"'side' must be 32 or {SIDE}, not {self.side}.")
         if self.recipe == "paper":
             if self.side != SIDE:
                 raise InputError(
