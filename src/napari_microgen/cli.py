@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 DONE, FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
 MAX_SEED = 2**31 - 1
+SEEDS = 8
+"""Seeds of an ensemble unless another number is asked for."""
+
 DEVICES = ("auto", "cpu", "cuda", "mps")
 TIFF_SUFFIXES = (".tif", ".tiff")
 FIGURE_SUFFIXES = (".png", ".pdf", ".svg")
@@ -112,19 +115,23 @@ def generate(options: argparse.Namespace) -> dict[str, Any]:
 
     if options.scheduler is not None:
         raise InputError("Generating on a cluster is not available yet; leave out --scheduler.")
-    for path in filter(None, (options.out, options.confidence)):
+    maps = (options.confidence, options.entropy, options.disagreement)
+    for path in filter(None, (options.out, *maps)):
         _check_suffix(path, TIFF_SUFFIXES)
     for path, suffixes in ((options.mesh, MESH_SUFFIXES), (options.table, (".csv",))):
         if path is not None:
             _check_suffix(path, suffixes)
             check_disk(path, 10**6)
-    if options.confidence is not None and options.confidence.resolve() == options.out.resolve():
-        raise InputError("--out and --confidence name the same file; give them different names.")
+    _check_different(options, ("out", "confidence", "entropy", "disagreement"))
     model = _model(options)
-    if options.confidence is not None and model.origin.kind != "labels":
+    wants_ensemble = options.entropy is not None or options.ensemble is not None
+    if model.origin.kind != "labels" and (options.confidence is not None or wants_ensemble):
         raise InputError(
-            f"A model of {model.origin.kind} values gives no confidence; leave out --confidence."
+            f"A model of {model.origin.kind} values gives neither confidence nor entropy; leave "
+            "them out."
         )
+    if options.disagreement is not None and not model.inputs:
+        raise InputError("This model makes volumes from no image; leave out --disagreement.")
     shape = options.shape or model.fitting_shape(options.seed)
     if shape is None:
         raise InputError("Volumes of this model have no end; say how large with --shape Z Y X.")
@@ -134,8 +141,8 @@ def generate(options: argparse.Namespace) -> dict[str, Any]:
     voxels = math.prod(shape)
     needed = voxels * {"labels": 1, "grey": 4, "colour": 3, "numbered": 2}[model.origin.kind]
     check_disk(options.out, needed)
-    if options.confidence is not None:
-        check_disk(options.confidence, needed + 4 * voxels)
+    for path in filter(None, maps):
+        check_disk(path, needed + 4 * voxels)
     sample, seconds = generate_sample(model, shape, options.seed, options.periodic, options.device)
     write_sample(options.out, sample)
     if options.confidence is not None:
@@ -149,17 +156,48 @@ def generate(options: argparse.Namespace) -> dict[str, Any]:
         "shape": list(shape),
         "seconds": round(seconds, 3),
         "voxels_per_second": round(voxels / seconds),
-        "peak_memory_bytes": peak_memory(),
         "seed": options.seed,
+        **_uncertainty(options, model, sample),
+        "peak_memory_bytes": peak_memory(),
     }
+
+
+def _uncertainty(options: argparse.Namespace, model: Model, sample: Sample) -> dict[str, Any]:
+    """Compare a volume with what it was made from and with other seeds, and write the maps."""
+    from napari_microgen.generation.ensemble import ensemble_steps
+    from napari_microgen.io.tiff import write_map, write_tiff
+    from napari_microgen.resources import check_memory
+    from napari_microgen.runs import follow
+
+    result: dict[str, Any] = {}
+    found = model.disagreement(sample)
+    if found is not None:
+        result["disagreement"] = found.share
+    if found is not None and options.disagreement is not None:
+        write_tiff(
+            options.disagreement, found.where.astype("uint8"), voxel_size=found.voxel_size,
+            unit=found.unit, provenance=sample.provenance,
+        )  # fmt: skip
+    if options.entropy is not None or options.ensemble is not None:
+        count, (z, y, x) = options.ensemble or SEEDS, sample.data.shape
+        check_memory(4 * z * y * x, "The entropy map", "choose a smaller shape")
+        steps = ensemble_steps(model, (z, y, x), count, options.seed, device=options.device)
+        ensemble = follow(steps, f"Generating {count} seeds")
+        result |= {"ensemble": count, "mean_entropy": ensemble.mean_entropy}
+        if options.entropy is not None:
+            write_map(options.entropy, ensemble.entropy, sample)
+    return result
 
 
 def _model(options: argparse.Namespace) -> Model:
     """Load the model to generate from, on the voxels that are asked for."""
     from napari_microgen.methods import load_model
+    from napari_microgen.phases import PhaseImage
     from napari_microgen.units import METRES
 
     model = load_model(options.model)
+    if options.low is not None:
+        model = model.given([PhaseImage.from_tiff(options.low, zero=options.zero, kind="labels")])
     if options.voxel_size is None:
         return model
     metres = METRES.get(model.origin.unit)
@@ -223,6 +261,20 @@ def _image(path: Path, options: argparse.Namespace, kinds: Sequence[Kind] = ()) 
     if getattr(options, "voxel_size", None) is None:
         return image
     return replace(image, voxel_size=(options.voxel_size,) * image.ndim, unit="nm")
+
+
+def _check_different(options: argparse.Namespace, names: Sequence[str]) -> None:
+    """Refuse one file for two results."""
+    seen: dict[Path, str] = {}
+    for name in names:
+        path = getattr(options, name)
+        if path is not None and path.resolve() in seen:
+            raise InputError(
+                f"--{seen[path.resolve()]} and --{name} name the same file; give them different "
+                "names."
+            )
+        if path is not None:
+            seen[path.resolve()] = name
 
 
 def _check_suffix(path: Path, suffixes: Sequence[str]) -> None:
@@ -297,7 +349,8 @@ def _parser() -> _Parser:
     add.add_argument("method", metavar="METHOD", help="such as slicegan")
     add.add_argument(
         "inputs", metavar="INPUT", type=Path, nargs="+",
-        help="TIFF, 2D or 3D; for slicegan one, or one per axis in the order z y x",
+        help="TIFF, 2D or 3D; for slicegan one, or one per axis in the order z y x; for superres "
+        "HIGH2D LOW3D, or HIGH_Z HIGH_Y HIGH_X LOW3D",
     )  # fmt: skip
     add.add_argument("--out", type=Path, required=True, metavar="MODEL", help="model to write")
     add.add_argument("--preset", default="quick", help="quick (default), standard or paper")
@@ -321,7 +374,7 @@ def _parser() -> _Parser:
     add.add_argument("model", metavar="MODEL", type=Path)
     add.add_argument(
         "--shape", type=int, nargs=3, metavar=("Z", "Y", "X"),
-        help="voxels along each axis (default for particles: what the particle fills)",
+        help="voxels along each axis (default for particles and superres: all there is)",
     )  # fmt: skip
     add.add_argument("--out", type=Path, required=True, metavar="VOLUME.tif")
     add.add_argument("--seed", type=_seed, default=0)
@@ -330,6 +383,22 @@ def _parser() -> _Parser:
         help="axes along which the volume repeats, such as zyx",
     )  # fmt: skip
     add.add_argument("--confidence", type=Path, metavar="FILE", help="also write the confidence")
+    add.add_argument(
+        "--low", type=Path, metavar="LOW3D",
+        help="superres: the low-resolution volume (default: the one that was trained on)",
+    )  # fmt: skip
+    add.add_argument(
+        "--disagreement", type=Path, metavar="FILE",
+        help="superres: also write where the result does not look like LOW3D",
+    )  # fmt: skip
+    add.add_argument(
+        "--entropy", type=Path, metavar="FILE",
+        help="also write how much volumes of several seeds differ, 0 to 1",
+    )  # fmt: skip
+    add.add_argument(
+        "--ensemble", type=_ensemble, metavar="N", help=f"seeds for --entropy (default {SEEDS})"
+    )
+    _add_zero(add)
     add.add_argument(
         "--voxel-size", type=_length, metavar="NM",
         help="particles and grains: edge of the voxels in nanometres (in pixels for a model that "
@@ -370,6 +439,10 @@ def _add_reading(parser: argparse.ArgumentParser) -> None:
         help="what the values are; numbered: a number per particle or grain (default: few whole "
         "numbers are labels, and for shell and grains flat regions are numbered)",
     )  # fmt: skip
+    _add_zero(parser)
+
+
+def _add_zero(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--zero", choices=("phase", "unlabelled"), default="phase",
         help="what the label 0 means (default: a phase)",
@@ -391,6 +464,12 @@ def _setting(text: str) -> tuple[str, str]:
 def _seed(text: str) -> int:
     if not text.isdecimal() or int(text) > MAX_SEED:
         raise argparse.ArgumentTypeError(f"'{text}' is no whole number from 0 to {MAX_SEED}")
+    return int(text)
+
+
+def _ensemble(text: str) -> int:
+    if not text.isdecimal() or not 2 <= int(text) <= 255:
+        raise argparse.ArgumentTypeError(f"'{text}' is no whole number from 2 to 255")
     return int(text)
 
 

@@ -86,6 +86,8 @@ def train_model(
 
     for warning in method.check(data, config):
         say(f"warning: {warning}")
+    for note in method.notes(data, config):
+        say(note)
     device, why = choose_device(config.device)
     check_disk(out, MODEL_BYTES)
     check_memory(

@@ -30,6 +30,9 @@ ELECTRODE_FRACTIONS = (0.40, 0.45, 0.15)
 FIBRE_FRACTIONS = (0.5, 0.5)
 """Volume fractions of matrix and fibre in `fibres`."""
 
+COARSENESS = 4
+"""Voxels of `cathode` along an edge of one of `coarse_cathode`."""
+
 POLYCRYSTAL_FRACTIONS = (0.65, 0.35)
 """Volume fractions of ferrite and martensite in `polycrystal`."""
 
@@ -62,6 +65,55 @@ def electrode(shape: Sequence[int], seed: int = 0) -> NDArray[np.uint8]:
         If the shape is not two or three positive numbers.
     """
     return _electrode(_full_shape(shape), seed)[0].reshape(shape)
+
+
+def cathode(shape: Sequence[int], seed: int = 0) -> NDArray[np.uint8]:
+    """Make a battery cathode: the material of `electrode` with particles twice as large.
+
+    Parameters
+    ----------
+    shape, seed
+        As for `electrode`.
+
+    Returns
+    -------
+    ndarray of uint8
+        0 pore, 1 particle, 2 binder, of the given shape.
+
+    Raises
+    ------
+    InputError
+        If the shape is not two or three positive numbers.
+    """
+    return _electrode(_full_shape(shape), seed, 2.0)[0].reshape(shape)
+
+
+def coarse_cathode(shape: Sequence[int], seed: int = 0) -> NDArray[np.uint8]:
+    """Image the material of `cathode` by X-rays: four times as coarse, and blind for the binder.
+
+    Binder is merged with pore, then the volume is blurred, taken at every fourth voxel and cut
+    at one half, as in paper 001 (figure 12).
+
+    Parameters
+    ----------
+    shape : sequence of int
+        Coarse voxels along z, y, x: a quarter of those of the `cathode` of the same seed.
+    seed : int
+
+    Returns
+    -------
+    ndarray of uint8
+        0 pore (or binder), 1 particle, of the given shape.
+
+    Raises
+    ------
+    InputError
+        If the shape is not three positive numbers.
+    """
+    from napari_microgen.methods.superres.degradation import coarsened
+
+    fine = cathode([COARSENESS * n for n in shape], seed)
+    return coarsened(fine == 1, COARSENESS).astype(np.uint8)
 
 
 def electrode_sem(shape: Sequence[int], seed: int = 0) -> NDArray[np.uint8]:
@@ -240,19 +292,19 @@ def _box(shape: _Box) -> _Box:
 
 
 def _electrode(
-    shape: _Box, seed: int
+    shape: _Box, seed: int, size: float = 1.0
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.int32]]:
     """Return the labels, the depth below a particle's surface, and the nearest particle."""
     rng = np.random.default_rng(seed)
     box = _box(shape)
-    centres, radii = _knock_out(*_pack(box, 5.5, 0.35, 0.56, rng), box, 0.1, 8, rng)
+    centres, radii = _knock_out(*_pack(box, 5.5 * size, 0.35, 0.56, rng), box, 0.1, 8 * size, rng)
     forms = _ellipsoids(radii, 0.2, rng)
-    drawn = _draw(shape, box, centres, radii, forms, reach=8.0, width=1.2)
-    distance = drawn.distance + 0.8 * _field(box, shape, 3, rng)
+    drawn = _draw(shape, box, centres, radii, forms, reach=8.0 * size, width=1.2 * size)
+    distance = drawn.distance + 0.8 * size * _field(box, shape, 3 * size, rng)
     pore, particle, _ = ELECTRODE_FRACTIONS
     surface = np.quantile(distance, particle)
     solid = distance < surface
-    wetting = drawn.closeness + 0.8 * _field(box, shape, 5, rng)
+    wetting = drawn.closeness + 0.8 * size * _field(box, shape, 5 * size, rng)
     binder = wetting > np.quantile(wetting[~solid], pore / (1 - particle))
     labels = np.where(solid, 1, np.where(binder, 2, 0)).astype(np.uint8)
     return labels, (surface - distance).astype(np.float32), drawn.owner

@@ -234,10 +234,14 @@ def write_confidence(path: str | Path, sample: Sample) -> Path:
     """
     if sample.confidence is None:
         raise InputError(f"A volume of {sample.kind} values has no confidence map.")
+    return write_map(path, sample.confidence, sample)
+
+
+def write_map(path: str | Path, values: NDArray[Any], sample: Sample) -> Path:
+    """Write a map of a generated volume, with a value for each of its voxels; see `write_tiff`."""
     return write_tiff(
-        path, sample.confidence, voxel_size=sample.voxel_size, unit=sample.unit,
-        provenance=sample.provenance,
-    )  # fmt: skip
+        path, values, voxel_size=sample.voxel_size, unit=sample.unit, provenance=sample.provenance
+    )
 
 
 def write_tiff(

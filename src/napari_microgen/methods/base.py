@@ -277,6 +277,30 @@ class Sample:
     place: tuple[float, float, float] | None = None
 
 
+@dataclass(frozen=True)
+class Disagreement:
+    """Where a generated volume does not look like the image that it was made from.
+
+    Attributes
+    ----------
+    share : float
+        Share of the image's compared voxels; NaN if none was.
+    where : ndarray of bool, shape (z, y, x)
+        Voxels of the image whose phase differs.
+    voxel_size : tuple of float
+        Their edge lengths along z, y, x in `unit`.
+    unit : str
+    place : tuple of float
+        Middle of the first of them, as in `Sample.place`.
+    """
+
+    share: float
+    where: NDArray[np.bool_]
+    voxel_size: tuple[float, float, float]
+    unit: str
+    place: tuple[float, float, float]
+
+
 # ---------------------------------------------------------------------- Model
 
 
@@ -506,6 +530,10 @@ class Model(ABC):
         if images:
             raise InputError("This model makes volumes from no image; leave it out.")
         return self
+
+    def disagreement(self, sample: Sample) -> Disagreement | None:
+        """Return where a volume does not look like the image it was made from; None without one."""
+        return None
 
     def fitting_shape(self, seed: int = 0) -> Shape | None:
         """Return the shape that holds all there is of `seed`'s volume; None if it is endless."""

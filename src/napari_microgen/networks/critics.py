@@ -22,14 +22,24 @@ class SliceCritic(nn.Sequential):
         Channels of a section.
     widths : sequence of four int
         Channels of the hidden layers; the paper has 64, 128, 256, 512.
+    kernels : sequence of five int
+        Sides of the kernels; 4, 4, 4, 3, 4 suits the sections of 56 x 56 of paper 001.
+    bias : bool
+        Whether layers have a bias, as in the code of paper 001.
     """
 
-    def __init__(self, channels: int, widths: Sequence[int]) -> None:
+    def __init__(
+        self,
+        channels: int,
+        widths: Sequence[int],
+        kernels: Sequence[int] = (4, 4, 4, 4, 4),
+        bias: bool = False,
+    ) -> None:
         sizes = [channels, *widths]
         layers: list[nn.Module] = []
-        for a, b in pairwise(sizes):
-            layers += [nn.Conv2d(a, b, 4, 2, 1, bias=False), nn.ReLU()]
-        super().__init__(*layers, nn.Conv2d(sizes[-1], 1, 4, 2, 0, bias=False))
+        for (a, b), kernel in zip(pairwise(sizes), kernels, strict=False):
+            layers += [nn.Conv2d(a, b, kernel, 2, 1, bias=bias), nn.ReLU()]
+        super().__init__(*layers, nn.Conv2d(sizes[-1], 1, kernels[-1], 2, 0, bias=bias))
 
 
 class PatchCritic(nn.Sequential):
