@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 METHODS: dict[str, str] = {
     "slicegan": "napari_microgen.methods.slicegan:SliceGAN",
+    "superres": "napari_microgen.methods.superres:SuperRes",
     "dcgan": "napari_microgen.methods.dcgan:DCGAN",
     "excursion": "napari_microgen.methods.excursion:ExcursionSets",
     "shell": "napari_microgen.methods.particles.shell_method:Shells",
