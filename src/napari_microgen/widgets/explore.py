@@ -387,8 +387,8 @@ class ExploreWidget(Scrolled):
         self._throttler.throttle()
 
     def _on_side(self) -> None:
-        self.layers.remove("section")
-        self._throttler.throttle()
+        self.layers.clear()  # so that they stand beside each other again
+        self._renew()
 
     # ------------------------------------------------------------------ the volume
 

@@ -78,24 +78,24 @@ class ExploreLayers:
         layer = self._layers.get(which)
         data, options, _ = made
         if layer is None:
-            self._layers[which] = self._add(viewer, made)
+            self._add(viewer, which, made)
         elif layer in viewer.layers:
             layer.data = data
             layer.metadata = options["metadata"]
             layer.features = options["features"]
             layer.axis_labels = options["axis_labels"]
 
-    def _add(self, viewer: ViewerModel, made: LayerDataTuple) -> Layer:
-        layer = Layer.create(*made)
+    def _add(self, viewer: ViewerModel, which: str, made: LayerDataTuple) -> None:
+        # It is one of these layers before the viewer tells others that it is there.
+        layer = self._layers[which] = Layer.create(*made)
         if self.looks_like is not None:
             look_like(layer, self.looks_like)
         active = viewer.layers.selection.active
         others = [x for x in viewer.layers if x.visible and isinstance(x, Labels | Image)]
         add_beside(viewer, [layer], others)
-        _look_closer(viewer, [*self._layers.values(), layer])
+        _look_closer(viewer, self.own)
         if active is not None:
             viewer.layers.selection.active = active
-        return layer
 
     def remove(self, which: str) -> None:
         """Take a layer away."""

@@ -82,7 +82,7 @@ def carries_model(layer: Layer) -> bool:
 
 def tried_rows(model: ExcursionModel) -> list[tuple[str, ...]]:
     """Return what was fitted, the chosen model first: its first phase, and its misfits."""
-    rows = []
+    rows: list[tuple[str, ...]] = []
     tried: list[dict[str, Any]] = list(model.table())
     for fit in tried:
         first = model.origin.phases[fit["roles"][0]].name

@@ -48,8 +48,8 @@ def known(name, roles=None, voxel=0.5, lengths=(3.0, 4.0, 3.5, 3.0, 4.0)):
     roles = roles or ((1, 0, 2) if n == 3 else (0, 1))
     weights = torch.stack([bump_weights(x, 60) for x in lengths[: formula.n_fields]])
     scalars = Scalars(
-        torch.tensor(LEVELS[name]).double(), torch.tensor(0.3).double(),
-        torch.tensor([1.0, 1.5]).double(),
+        torch.tensor(LEVELS[name], dtype=torch.float64), torch.tensor(0.3, dtype=torch.float64),
+        torch.tensor([1.0, 1.5], dtype=torch.float64),
     )  # fmt: skip
     phases = tuple(Phase(v, NAMES[k], "#102030") for k, v in enumerate((0, 3, 200)[:n]))
     origin = Origin("excursion", {}, "labels", phases, (voxel,) * 3, "um", fidelity={"mean": 1.0})

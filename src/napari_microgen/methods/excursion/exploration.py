@@ -134,12 +134,12 @@ class Exploration:
         values = {**self.start, **values}
         scalars, fit = self.base.fit.scalars, self.base.fit
         count = len(scalars.levels)
-        levels = torch.tensor([values[f"threshold_{i + 1}"] for i in range(count)]).double()
+        levels = _doubles(*(values[f"threshold_{i + 1}"] for i in range(count)))
         formula = self.base.formula
-        share = torch.tensor(values["share"]).double() if formula.has_share else scalars.share
+        share = _doubles(values["share"])[0] if formula.has_share else scalars.share
         scales = scalars.scales
         if formula.has_scales:
-            scales = torch.tensor([values["weight_1"], values["weight_2"]]).double()
+            scales = _doubles(values["weight_1"], values["weight_2"])
         scalars = Scalars(levels, share, scales)
         weights = rescaled_fields(fit.weights, self.factors(values))
         if weights is fit.weights:
@@ -392,6 +392,10 @@ class Exploration:
         }  # fmt: skip
 
 
+def _doubles(*values: float) -> Tensor:
+    return torch.tensor(values, dtype=torch.float64)
+
+
 def _coverage(
     formula: Excursion, fit: Fit, distances: NDArray[np.float64], variant: int = 0
 ) -> Tensor:
@@ -514,10 +518,8 @@ def fresh_model(n_phases: int) -> ExcursionModel:
     formula = MODELS[name]()
     weights = bump_weights(FRESH_LENGTH, FRESH_SHELLS).repeat(formula.n_fields, 1)
     share = 0.3 if formula.has_share else 0.0
-    scalars = Scalars(
-        torch.zeros(n_phases - 1).double(), torch.tensor(share).double(), torch.ones(2).double()
-    )
-    equal = torch.full((n_phases,), 1 / n_phases).double()
+    scalars = Scalars(_doubles(*[0.0] * (n_phases - 1)), _doubles(share)[0], _doubles(1.0, 1.0))
+    equal = _doubles(*[1 / n_phases] * n_phases)
     phases = tuple(Phase(k, f"phase {k + 1}", PALETTE[k]) for k in range(n_phases))
     origin = Origin("excursion", ExcursionConfig().to_dict(), "labels", phases, (1.0,) * 3, "pixel")
     return ExcursionModel(origin, Fit(candidate, weights, formula.matched(scalars, equal), 0, 0))
