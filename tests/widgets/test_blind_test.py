@@ -88,6 +88,22 @@ def test_no_two_crops_of_a_side_overlap():
     assert len({p.tobytes() for p in test.pictures}) > 15
 
 
+def test_grey_and_colour_are_shown_as_they_are():
+    rng = np.random.default_rng(0)
+    grey = PhaseImage.from_grey(rng.uniform(50, 150, (160, 160)), name="grey")
+    darker = PhaseImage.from_grey(rng.uniform(50, 100, (160, 160)), name="darker")
+    pictures = BlindTest(grey, darker, 12, seed=1).pictures
+    assert all((p == p[..., :1]).all() for p in pictures)
+    # On one scale, that of the real image.
+    assert {bool(p.max() > 200) for p in pictures} == {True, False}
+    assert max(p.max() for p in pictures if p.max() <= 200) in range(125, 130)
+    colour = PhaseImage.from_colour(rng.integers(0, 256, (160, 160, 3), dtype=np.uint8))
+    pictures = BlindTest(colour, colour, 12, seed=1).pictures
+    assert len(np.unique(pictures[0].reshape(-1, 3), axis=0)) > 100
+    with pytest.raises(InputError, match="same kind"):
+        BlindTest(grey, colour)
+
+
 def test_unlabelled_parts_are_not_shown():
     labels = image((1, 2, 3), (160, 160)).data + 1
     labels[:, 80:] = 0

@@ -46,6 +46,17 @@ def test_it_stands_right_of_the_real_image_at_its_scale(real):
     assert set(np.unique(layer.data)) == {0, 1, 2, 3}  # 3: no phase
 
 
+def test_slices_are_coloured_as_the_real_image_and_nothing_is_between_them(real):
+    real.opacity = 0.5
+    for colours in (real.colormap, {None: "transparent", 0: "black", 1: "red", 2: "#00ff0080"}):
+        real.colormap = colours
+        layer = gallery_layer(Labels(VOLUME, scale=(0.5,) * 3, **COMMON), real)
+        for label in (0, 1, 2):
+            np.testing.assert_allclose(layer.colormap.map(label), real.colormap.map(label))
+        assert layer.colormap.map(3)[3] == 0
+        assert layer.opacity == 0.5
+
+
 def test_the_largest_label_of_a_type_leaves_room(real):
     layer = gallery_layer(Labels(VOLUME + np.uint8(253), scale=(0.5,) * 3, **COMMON), real)
     assert layer.data.max() == 256

@@ -99,7 +99,7 @@ def two_point_steps(
     for k in range(n_phases):
         with np.errstate(invalid="ignore", divide="ignore"):
             maps.append(plan.counts(k) / pairs)
-        yield (k + 1) / n_phases, f"two-point correlation of phase {k + 1}"
+        yield (k + 1) / n_phases, f"two-point correlation {k + 1} of {n_phases}"
     return np.stack(maps)
 
 

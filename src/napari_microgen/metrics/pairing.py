@@ -40,25 +40,33 @@ class Parts:
     generated: Mapping[int | None, list[NDArray[np.uint8]]]
 
 
-def same_classes(real: PhaseImage, generated: PhaseImage) -> tuple[PhaseImage, PhaseImage]:
-    """Turn two grey or colour images into the same classes."""
+def same_kind(real: PhaseImage, generated: PhaseImage) -> PhaseImage:
+    """Give `generated` the phases of `real`, or express its values on the scale of `real`.
+
+    Raises
+    ------
+    InputError
+        If one holds labels and the other values, or the phases differ.
+    """
     if real.kind != generated.kind:
         raise InputError(
             f"'{real.name}' holds {real.kind} values and '{generated.name}' {generated.kind} "
             "values; compare images of the same kind."
         )
     if real.kind == "labels":
-        return real, generated
-    scaled = _on_scale_of(real, generated)
-    return real.as_labels(), scaled.as_labels(real.tercile_levels)
-
-
-def _on_scale_of(real: PhaseImage, generated: PhaseImage) -> PhaseImage:
-    """Express the 0-1 values of `generated` on the scale of `real`."""
+        return same_phases(real, generated)
     low, high = generated.value_range
     start, stop = real.value_range
     data = (generated.data * (high - low) + low - start) / (stop - start)
     return dataclasses.replace(generated, data=data, value_range=real.value_range, _cache={})
+
+
+def same_classes(real: PhaseImage, generated: PhaseImage) -> tuple[PhaseImage, PhaseImage]:
+    """Give both images the same phases; grey and colour images are cut at the same levels."""
+    generated = same_kind(real, generated)
+    if real.kind == "labels":
+        return real, generated
+    return real.as_labels(), generated.as_labels(real.tercile_levels)
 
 
 def same_phases(real: PhaseImage, generated: PhaseImage) -> PhaseImage:

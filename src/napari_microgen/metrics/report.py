@@ -15,7 +15,6 @@ from napari_microgen.metrics.fidelity import Fidelity, Reference
 from napari_microgen.metrics.pairing import (
     Parts,
     same_classes,
-    same_phases,
     same_voxel_size,
     section_parts,
     volume_parts,
@@ -287,7 +286,6 @@ def compare_steps(
     families = check_families(metrics)
     warnings: list[str] = []
     real, generated = same_classes(real, generated)
-    generated = same_phases(real, generated)
     if real.ndim == 3 and generated.ndim == 2 and sections is None:
         raise InputError(
             f"'{real.name}' is a volume and '{generated.name}' a section; compare volumes, or a "
@@ -346,7 +344,10 @@ def _row_steps(
         for block in blocks
     ]
     for i, (values, normal, block) in enumerate(work):
-        steps = scalar_steps(block, image.n_phases, families, voxel_size=sizes, **options)
+        steps = scalar_steps(
+            block, image.n_phases, families, voxel_size=sizes,
+            names=[p.name for p in image.phases], **options,
+        )  # fmt: skip
         found = yield from share(steps, i / len(work), (i + 1) / len(work))
         _collect(values, found, normal)
     real, generated = sides

@@ -133,6 +133,7 @@ def scalar_steps(
     periodic: bool | Sequence[bool] = False,
     tolerance: float = 1e-3,
     device: str = "cpu",
+    names: Sequence[str] = (),
 ) -> Generator[Step, None, dict[Key, float]]:
     """Measure step by step: yield the share done and what was measured, return the numbers.
 
@@ -152,6 +153,8 @@ def scalar_steps(
         Relative error of relative diffusivities.
     device : str
         Torch device for diffusion.
+    names : sequence of str
+        What to call the phases in the words that are yielded; default by number.
 
     Returns
     -------
@@ -159,7 +162,8 @@ def scalar_steps(
         What is undefined, such as the chord of an absent phase, is left out.
     """
     found: dict[Key, float] = {}
-    tasks = list(_tasks(data, n_phases, families, voxel_size, periodic, tolerance, device))
+    titles = list(names) or [f"phase {k}" for k in range(n_phases)]
+    tasks = list(_tasks(data, titles, families, voxel_size, periodic, tolerance, device))
     total, done = sum(SECONDS[family] for family, _, _ in tasks), 0.0
     for family, what, task in tasks:
         start, done = done, done + SECONDS[family]
@@ -178,7 +182,7 @@ SECONDS = {
 
 def _tasks(
     data: NDArray[np.uint8],
-    n_phases: int,
+    names: Sequence[str],
     families: Sequence[str],
     voxel_size: Sequence[float],
     periodic: bool | Sequence[bool],
@@ -187,6 +191,7 @@ def _tasks(
 ) -> Iterator[tuple[str, str, Task]]:
     """Yield what is to be measured, the quick families first: family, words, how."""
     options: dict[str, Any] = {"voxel_size": voxel_size, "periodic": periodic}
+    n_phases = len(names)
     fractions = volume_fractions(data, n_phases)
     present = [k for k in range(n_phases) if fractions[k] > 0]
 
@@ -235,13 +240,13 @@ def _tasks(
     if data.ndim == 2:
         return
     for k, axis in itertools.product(present, range(3)):
-        where = f"phase {k + 1} along {'zyx'[axis]}"
+        where = f"{names[k]} along {'zyx'[axis]}"
         if "transport" in families:
             yield "transport", f"diffusion through {where}", diffusion(k, axis)
         if "geodesic" in families and data.shape[axis] > 1:
             yield "geodesic", f"paths through {where}", paths(k, axis)
     for k in present if "constrictivity" in families else ():
-        yield "constrictivity", f"bottlenecks of phase {k + 1}", bottlenecks(k)
+        yield "constrictivity", f"bottlenecks of {names[k]}", bottlenecks(k)
 
 
 def _at_once(numbers: Numbers) -> Task:

@@ -194,7 +194,7 @@ def measure_steps(
     for i, piece in enumerate(pieces):
         steps = scalar_steps(
             piece, n, families, voxel_size=sizes, periodic=periodic,
-            tolerance=tolerance, device=device,
+            tolerance=tolerance, device=device, names=[p.name for p in image.phases],
         )  # fmt: skip
         numbers = yield from share(steps, 0.8 * i / len(pieces), 0.8 * (i + 1) / len(pieces))
         for key, value in numbers.items():

@@ -5,21 +5,20 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_microgen.errors import InputError
-from napari_microgen.metrics.pairing import same_classes, same_phases, same_voxel_size
-from napari_microgen.phases import UNLABELLED
+from napari_microgen.metrics.pairing import same_kind, same_voxel_size
 from napari_microgen.widgets.comparison import read_pair
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Generator
 
     from numpy.typing import NDArray
 
-    from napari_microgen.phases import Phase, PhaseImage
+    from napari_microgen.phases import PhaseImage
     from napari_microgen.widgets.comparison import ComparisonPlan
     from napari_microgen.widgets.tasks import Stopping
 
@@ -62,8 +61,7 @@ class BlindTest:
     def __init__(
         self, real: PhaseImage, generated: PhaseImage, count: int = 20, seed: int = 0
     ) -> None:
-        real, generated = same_classes(real, generated)
-        generated = same_phases(real, generated)
+        generated = same_kind(real, generated)
         real, generated = same_voxel_size(real, generated, False, [])
         rng = np.random.default_rng(seed)
         self._truth = [bool(v) for v in rng.random(count) < 0.5]
@@ -72,7 +70,7 @@ class BlindTest:
         crops = {is_real: _crops(image, side) for is_real, image in sides.items()}
         order = {is_real: iter(rng.permutation(len(crops[is_real]))) for is_real in sides}
         self.pictures = [
-            colours(crops[is_real][next(order[is_real])], real.phases) for is_real in self._truth
+            picture(crops[is_real][next(order[is_real])], real) for is_real in self._truth
         ]
         self.answers: list[bool] = []
 
@@ -163,10 +161,16 @@ def wilson(right: int, total: int) -> tuple[float, float]:
     return max(0.0, (middle - half) / whole), min(1.0, (middle + half) / whole)
 
 
-def colours(indices: NDArray[np.uint8], phases: Sequence[Phase]) -> NDArray[np.uint8]:
-    """Return phase indices in their phases' colours, shape ``(..., 3)``."""
-    table = np.array([[int(p.color[i : i + 2], 16) for i in (1, 3, 5)] for p in phases], np.uint8)
-    return table[indices]
+def picture(values: NDArray[Any], like: PhaseImage) -> NDArray[np.uint8]:
+    """Return values of an image as red, green and blue, shape ``(..., 3)``.
+
+    Labels are shown in their phases' colours, grey and colour values as they are.
+    """
+    if like.kind == "labels":
+        colours = [[int(p.color[i : i + 2], 16) for i in (1, 3, 5)] for p in like.phases]
+        return np.asarray(np.array(colours, np.uint8)[values])
+    bright = np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)
+    return np.repeat(bright[..., None], 3, axis=-1) if like.kind == "grey" else bright
 
 
 def _common_side(real: PhaseImage, generated: PhaseImage, count: int) -> int:
@@ -182,7 +186,7 @@ def _common_side(real: PhaseImage, generated: PhaseImage, count: int) -> int:
     )
 
 
-def _crops(image: PhaseImage, side: int) -> list[NDArray[np.uint8]]:
+def _crops(image: PhaseImage, side: int) -> list[NDArray[Any]]:
     stack = image.data[None] if image.ndim == 2 else image.data
     return [
         np.moveaxis(stack, axis, 0)[plane, y : y + side, x : x + side]
@@ -195,10 +199,10 @@ def _places(image: PhaseImage, side: int) -> list[tuple[int, int, int, int]]:
 
     Planes of a volume are as far apart as crops are wide.
     """
-    stack = image.data[None] if image.ndim == 2 else image.data
+    labelled = image.labelled[None] if image.ndim == 2 else image.labelled
     found = []
     for axis in range(3 if image.ndim == 3 else 1):
-        planes = np.moveaxis(stack, axis, 0)
+        planes = np.moveaxis(labelled, axis, 0)
         n, height, width = planes.shape
         steps = (
             range(side // 2, n, side) if n > 1 else (0,),
@@ -206,6 +210,6 @@ def _places(image: PhaseImage, side: int) -> list[tuple[int, int, int, int]]:
             range(0, width - side + 1, side),
         )
         for plane, y, x in itertools.product(*steps):
-            if (planes[plane, y : y + side, x : x + side] != UNLABELLED).all():
+            if planes[plane, y : y + side, x : x + side].all():
                 found.append((axis, plane, y, x))
     return found

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 from magicgui.widgets import ComboBox, SpinBox
 from napari.layers import Labels
-from qtpy.QtCore import Qt, Slot
+from qtpy.QtCore import Qt, QTimer, Slot
 from qtpy.QtWidgets import (
     QCheckBox,
     QFileDialog,
@@ -80,7 +80,7 @@ FAMILY_NAMES = {
     "geodesic": ("Shortest paths", "0.2 s per phase and axis"),
     "constrictivity": ("Bottlenecks", "1 s per phase"),
 }
-"""What families are called, and how long the slow ones take at 128^3 voxels."""
+"""What families are called, and how long the slower ones take at 128^3 voxels."""
 
 SLOW_HINT = "at 128³ voxels on one core, 64 times as long at 512³."
 PIECES_HINT = " The pieces of a real volume take up to 30 s more."
@@ -125,12 +125,14 @@ class CompareWidget(Scrolled):
         for box in self.families.values():
             rows.addRow(box)
             box.toggled.connect(self._enable)
+        self.check_line = StatusLine()
+        rows.addRow(self.check_line)
         self._guess_layers()
 
     @staticmethod
     def _family_box(name: str) -> QCheckBox:
         title, cost = FAMILY_NAMES[name]
-        box = QCheckBox(f"{title} (slow: {cost})" if cost else title)
+        box = QCheckBox(f"{title} ({cost})" if cost else title)
         box.setChecked(name in CHEAP)
         if cost:
             box.setToolTip(f"{cost} {SLOW_HINT}" + PIECES_HINT * (name == "transport"))
@@ -142,7 +144,6 @@ class CompareWidget(Scrolled):
             "Cancel", self.comparisons.cancel, "Stop after the present step."
         )
         self.bar = QProgressBar()
-        self.check_line = StatusLine()
         self.state_line = StatusLine()
         self.verdict = QLabel()
         self.verdict.setStyleSheet("font-weight: bold;")
@@ -181,9 +182,7 @@ class CompareWidget(Scrolled):
         return _column(self.table, self.legend, row(self.copy_button, self.save_button))
 
     def _size_tab(self) -> QWidget:
-        self.size_table = SmallTable(
-            ("Phase", "Fraction", "Standard error", "Side for 1 % (voxels)")
-        )
+        self.size_table = SmallTable(("Phase", "Fraction", "Standard error", "Side for 1 %"))
         about = QLabel(
             "How far the volume fractions of images of this size scatter about that of the "
             "material, and the side of an image that gives them to 1 %."
@@ -204,7 +203,6 @@ class CompareWidget(Scrolled):
 
     def _lay_out(self) -> None:
         self.column.addWidget(self.folded)
-        self.column.addWidget(self.check_line)
         self.column.addLayout(row(self.start_button, self.cancel_button))
         self.column.addWidget(self.bar)
         self.column.addWidget(self.state_line)
@@ -284,6 +282,7 @@ class CompareWidget(Scrolled):
             plan.check()
         except InputError as error:
             self.check_line.fail(str(error))
+            self.folded.expand(animate=False)
             return False
         free = size_text(psutil.virtual_memory().available)
         self.check_line.tell(
@@ -403,7 +402,6 @@ class CompareWidget(Scrolled):
             self.comparisons.fail(str(error))
             return
         self._put_back()
-        look_like(layer, real)
         for other in self._viewer.layers:
             other.visible = other is real
         self._viewer.add_layer(layer)
@@ -427,8 +425,10 @@ class CompareWidget(Scrolled):
             return
         self._put_back()  # a third layer would share one of the halves
         layer.visible = True
-        if other is not None:
+        if other is not None and other.visible:
             other.visible = False  # it has nothing to do with what will lie there
+            if layer.ndim == self._viewer.dims.ndim:
+                self._viewer.fit_to_view(layers=[layer])
         self.comparisons.make_layer(wanted)
 
     # ------------------------------------------------------------------ blind test
@@ -446,6 +446,13 @@ class CompareWidget(Scrolled):
     def _on_test(self) -> None:
         if self.comparisons.test is not None:
             self.blind.begin(self.comparisons.test)
+            for part in (self.folded, self.folded_warnings):
+                part.collapse(animate=False)
+            QTimer.singleShot(0, self._scroll_to_question)  # once all is in its new place
+
+    @Slot()
+    def _scroll_to_question(self) -> None:
+        self.ensureWidgetVisible(self.blind.real_button)
 
 
 def is_generated(layer: Layer) -> bool:

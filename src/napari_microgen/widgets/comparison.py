@@ -179,7 +179,8 @@ def _patterns(fidelity: Fidelity) -> list[str]:
     if fidelity.ripple > PATTERN:
         said.append(f"A regular pattern runs through it (ripple {fidelity.ripple:.1f}).")
     if fidelity.isotropy > PATTERN:
-        said.append(f"It is stretched along an axis (isotropy {fidelity.isotropy:.1f}).")
+        ratio = f"isotropy {fidelity.isotropy:.1f}"
+        said.append(f"Its axes differ as those of the real image do not ({ratio}).")
     return said
 
 

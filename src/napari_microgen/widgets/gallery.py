@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Image, Labels
+from napari.utils import DirectLabelColormap
 
 from napari_microgen.errors import InputError
+from napari_microgen.widgets.looks import look_like
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -85,7 +87,7 @@ def gallery_layer(generated: Layer, real: Layer) -> Layer:
     generated : Labels or Image
         A volume.
     real : Layer
-        The image to stand beside; its colours are for the caller to take over.
+        The image to stand beside, whose colours it takes over.
 
     Raises
     ------
@@ -106,11 +108,25 @@ def gallery_layer(generated: Layer, real: Layer) -> Layer:
         "translate": beside(real, sizes[-1]),
     }  # fmt: skip
     if isinstance(generated, Labels):
-        # A label that no phase has, which phase colours leave transparent.
-        fill = max(int(piece.max()) for piece in values) + 1
-        return Labels(lay_out(rows, fill), features=generated.features, **keywords)
+        labels = np.unique(np.concatenate([np.unique(piece) for piece in values]))
+        # A label that no phase has, and that is transparent.
+        fill = int(labels[-1]) + 1
+        colours = _colours(labels, real if isinstance(real, Labels) else generated)
+        return Labels(
+            lay_out(rows, fill), features=generated.features, colormap=colours,
+            opacity=real.opacity, **keywords,
+        )  # fmt: skip
     darkest = min(piece.min() for piece in values)
-    return Image(lay_out(rows, darkest), rgb=generated.rgb, **keywords)
+    layer = Image(lay_out(rows, darkest), rgb=generated.rgb, **keywords)
+    look_like(layer, real)
+    return layer
+
+
+def _colours(labels: NDArray[Any], like: Labels) -> DirectLabelColormap:
+    """Return the colours that labels have in a layer; all others are transparent."""
+    shown = like.colormap.model_copy(update={"use_selection": False})
+    colours: dict[int | None, Any] = {int(label): shown.map(label) for label in labels}
+    return DirectLabelColormap(color_dict={None: "transparent", **colours})
 
 
 def beside(real: Layer, pixel: float) -> tuple[float, float]:

@@ -241,6 +241,6 @@ def representativity_rows(side: SideReport) -> list[tuple[str, str, str, str]]:
         needed = noise.sides[k] / voxel
         rows.append((
             phase.name, f"{noise.volume_fractions[k]:.4f}", f"± {noise.standard_errors[k]:.4f}",
-            f"{needed:,.0f}" if needed >= 1 else "1",
+            f"{max(needed, 1):,.0f} {'pixels' if side.ndim == 2 else 'voxels'}",
         ))  # fmt: skip
     return rows
