@@ -25,7 +25,8 @@ METHOD = get_method("excursion")
 
 
 def config(**changes):
-    return METHOD.config_class.from_preset("quick", **{"threads": 1, "fit_steps": 60, **changes})
+    few = {"threads": 1, "fit_steps": 40, "preview_seconds": 0}
+    return METHOD.config_class.from_preset("quick", **{**few, **changes})
 
 
 def truth(name="independent", roles=(1, 0, 2), lengths=(4.0, 7.0), levels=(0.5, 0.1)):
@@ -68,7 +69,8 @@ def rmse_of(fit, target):
 
 @pytest.fixture(scope="module")
 def trained(image):
-    return list(METHOD.train([image], config(model="plurigaussian", fit_steps=120)))
+    settings = config(model="plurigaussian", fit_steps=120, preview_seconds=5)
+    return list(METHOD.train([image], settings))
 
 
 @pytest.fixture(scope="module")
@@ -261,7 +263,10 @@ def test_doubtful_images_are_warned_about_with_numbers(two_phases):
     assert METHOD.check([two_phases], config()) == []
     lonely = np.zeros((200, 200), int)
     lonely[:4, :4] = 1
-    assert any("0.04 %" in w for w in METHOD.check([PhaseImage.from_labels(lonely)], config()))
+    rare = PhaseImage.from_labels(lonely)
+    assert any("0.04 %" in w for w in METHOD.check([rare], config()))
+    *_, last = METHOD.train([rare], config(fit_steps=5))
+    assert np.isfinite(last.model.fit.rmse)
     coarse = draw_section(truth("gaussian", (0, 1), (30.0,), (0.0,)), (512, 512), 1)
     small = PhaseImage.from_labels(coarse[:100, :100])
     length = estimate_coverage(small).correlation_length
