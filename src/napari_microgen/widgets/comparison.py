@@ -180,7 +180,7 @@ def _patterns(fidelity: Fidelity) -> list[str]:
         said.append(f"A regular pattern runs through it (ripple {fidelity.ripple:.1f}).")
     if fidelity.isotropy > PATTERN:
         ratio = f"isotropy {fidelity.isotropy:.1f}"
-        said.append(f"Its axes differ as those of the real image do not ({ratio}).")
+        said.append(f"Some axis is unlike that of the real image ({ratio}).")
     return said
 
 
