@@ -9,6 +9,8 @@ from napari_microgen.sample_processes import (
     FIBRE_FRACTIONS,
     POLYCRYSTAL_FRACTIONS,
     SPHERES_FRACTIONS,
+    cathode,
+    coarse_cathode,
     electrode,
     electrode_sem,
     fibres,
@@ -16,7 +18,7 @@ from napari_microgen.sample_processes import (
     spheres,
 )
 
-PROCESSES = [electrode, electrode_sem, fibres, polycrystal, spheres]
+PROCESSES = [cathode, electrode, electrode_sem, fibres, polycrystal, spheres]
 
 
 def interfaces(labels, value):
@@ -49,6 +51,7 @@ def test_refuses_shapes_that_are_no_section_and_no_volume(process, shape):
 @pytest.mark.parametrize(
     ("process", "values", "fractions"),
     [
+        (cathode, (0, 1, 2), ELECTRODE_FRACTIONS),
         (electrode, (0, 1, 2), ELECTRODE_FRACTIONS),
         (polycrystal, (1, 2), POLYCRYSTAL_FRACTIONS),
         (spheres, (0, 1, 2), SPHERES_FRACTIONS),
@@ -171,3 +174,17 @@ def test_is_made_in_seconds(process, shape):
     start = time.process_time()
     process(shape)
     assert time.process_time() - start < 6
+
+
+def test_particles_of_the_cathode_are_twice_as_large():
+    small, large = (process((96, 96, 96), seed=2) for process in (electrode, cathode))
+    assert interfaces(large, 1).mean() == pytest.approx(interfaces(small, 1).mean() / 2, rel=0.2)
+
+
+def test_the_coarse_cathode_is_blind_for_the_binder():
+    coarse = coarse_cathode((16, 18, 20), seed=1)
+    assert coarse.shape == (16, 18, 20)
+    assert set(np.unique(coarse)) == {0, 1}
+    for shape in ((16, 16), (16, 0, 16)):
+        with pytest.raises(InputError, match="three positive"):
+            coarse_cathode(shape)

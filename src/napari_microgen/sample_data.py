@@ -10,10 +10,13 @@ import numpy as np
 from napari_microgen.errors import InputError
 from napari_microgen.phases import PALETTE, Phase, PhaseImage
 from napari_microgen.sample_processes import (
+    COARSENESS,
     ELECTRODE_FRACTIONS,
     FIBRE_FRACTIONS,
     POLYCRYSTAL_FRACTIONS,
     SPHERES_FRACTIONS,
+    cathode,
+    coarse_cathode,
     electrode,
     electrode_sem,
     fibres,
@@ -32,9 +35,12 @@ __all__ = [
     "SAMPLES",
     "Material",
     "Part",
+    "cathode",
+    "coarse_cathode",
     "electrode",
     "electrode_sem",
     "fibres",
+    "open_cathode",
     "open_electrode",
     "open_electrode_sem",
     "open_fibres",
@@ -66,6 +72,10 @@ class Part:
         Added to the seed; parts with the same one show the same piece of material.
     kind : {"labels", "grey"}
         What the values mean.
+    coarseness : int
+        Edge of a voxel in voxels of the material.
+    invisible : tuple of int
+        Labels of the material that the part does not show.
     """
 
     name: str
@@ -73,6 +83,8 @@ class Part:
     make: Callable[[Sequence[int], int], NDArray[np.uint8]]
     realisation: int = 0
     kind: Kind = "labels"
+    coarseness: int = 1
+    invisible: tuple[int, ...] = ()
 
     @property
     def axes(self) -> tuple[str, ...]:
@@ -150,6 +162,17 @@ SAMPLES: dict[str, Material] = {
             Part("volume", (128, 128, 128), spheres, realisation=1),
         ),
     ),
+    "cathode": Material(
+        "Battery cathode", _ELECTRODE_PHASES, ELECTRODE_FRACTIONS, 50.0, "nm",
+        (
+            Part("fine section", (1, 512, 512), cathode),
+            Part(
+                "coarse volume", (48, 48, 48), coarse_cathode, realisation=1,
+                coarseness=COARSENESS, invisible=(2,),
+            ),
+            Part("true fine volume", (192, 192, 192), cathode, realisation=1),
+        ),
+    ),
     "electrode_sem": Material(
         "Battery electrode, SEM", _ELECTRODE_PHASES, ELECTRODE_FRACTIONS, 50.0, "nm",
         (
@@ -184,7 +207,8 @@ def sample_image(name: str, part: str | None = None, seed: int = 0) -> PhaseImag
     if chosen is None:
         raise InputError(f"The sample '{name}' has no '{part}'; it has {', '.join(known)}.")
     common: dict[str, Any] = {
-        "voxel_size": (material.voxel_size,) * len(chosen.axes), "unit": material.unit,
+        "voxel_size": (chosen.coarseness * material.voxel_size,) * len(chosen.axes),
+        "unit": material.unit,
         "name": f"{material.title}: {chosen.name}",
     }  # fmt: skip
     if chosen.kind == "grey":
@@ -238,6 +262,11 @@ def open_spheres() -> list[LayerData]:
     return open_sample("spheres")
 
 
+def open_cathode() -> list[LayerData]:
+    """Return the layers of the cathode: fine section, coarse volume, true fine volume."""
+    return open_sample("cathode")
+
+
 def open_electrode_sem() -> list[LayerData]:
     """Return the layers of the electrode as a microscope sees it."""
     return open_sample("electrode_sem")
@@ -257,7 +286,9 @@ def _layer(name: str, material: Material, part: Part, seed: int) -> LayerData:
     origin = {"sample": name, "part": part.name, "seed": seed, "true fractions": material.fractions}
     keywords: dict[str, Any] = {
         "name": f"{material.title}: {part.name}",
-        "scale": (material.voxel_size,) * ndim,
+        "scale": (part.coarseness * material.voxel_size,) * ndim,
+        # napari counts from the middle of the first voxel, which is farther in in coarse parts.
+        "translate": ((part.coarseness - 1) / 2 * material.voxel_size,) * ndim,
         "units": (material.unit,) * ndim,
         "axis_labels": part.axes,
         "visible": False,
@@ -265,10 +296,11 @@ def _layer(name: str, material: Material, part: Part, seed: int) -> LayerData:
     }
     if part.kind == "grey":
         return data, keywords, "image"
-    keywords["colormap"] = phase_colormap(material.phases)
+    phases = [p for p in material.phases if p.value not in part.invisible]
+    keywords["colormap"] = phase_colormap(phases)
     keywords["features"] = {
-        "index": [p.value for p in material.phases],
-        "name": [p.name for p in material.phases],
-        "volume fraction": [float(np.mean(data == p.value)) for p in material.phases],
+        "index": [p.value for p in phases],
+        "name": [p.name for p in phases],
+        "volume fraction": [float(np.mean(data == p.value)) for p in phases],
     }
     return data, keywords, "labels"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -85,7 +86,12 @@ def cathode(shape: Sequence[int], seed: int = 0) -> NDArray[np.uint8]:
     InputError
         If the shape is not two or three positive numbers.
     """
-    return _electrode(_full_shape(shape), seed, 2.0)[0].reshape(shape)
+    return _cathode(_full_shape(shape), seed).reshape(shape).copy()
+
+
+@lru_cache(maxsize=1)  # the coarse volume is made from the fine one
+def _cathode(shape: _Box, seed: int) -> NDArray[np.uint8]:
+    return _electrode(shape, seed, 2.0)[0]
 
 
 def coarse_cathode(shape: Sequence[int], seed: int = 0) -> NDArray[np.uint8]:
@@ -112,6 +118,8 @@ def coarse_cathode(shape: Sequence[int], seed: int = 0) -> NDArray[np.uint8]:
     """
     from napari_microgen.methods.superres.degradation import coarsened
 
+    if len(shape) != 3 or any(n < 1 for n in shape):
+        raise InputError(f"The shape {tuple(shape)} must be three positive numbers.")
     fine = cathode([COARSENESS * n for n in shape], seed)
     return coarsened(fine == 1, COARSENESS).astype(np.uint8)
 
