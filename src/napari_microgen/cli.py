@@ -217,28 +217,33 @@ def _write_table(path: Path, sample: Sample) -> None:
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Measure one image, or compare a generated volume with a real image."""
     from napari_microgen.metrics.report import compare_steps, measure_steps
-    from napari_microgen.resources import check_disk
+    from napari_microgen.metrics.sides import memory_needed
+    from napari_microgen.resources import check_disk, check_memory
     from napari_microgen.runs import follow, say
+    from napari_microgen.training.device import measuring_device
 
     for path, suffixes in ((options.out, (".csv",)), (options.figure, FIGURE_SUFFIXES)):
         if path is not None:
             _check_suffix(path, suffixes)
             check_disk(path, 10**6)
+    if options.generated is None and options.figure is not None:
+        raise InputError("A figure compares two images; name GENERATED too, or drop --figure.")
     real = _image(options.real, options)
-    if options.generated is None:
-        if options.figure is not None:
-            raise InputError("A figure compares two images; name GENERATED too, or drop --figure.")
-        side = follow(measure_steps(real, stacked=options.sections is not None), "Measuring")
-        table: Any = side
-        result = {"real": side.to_dict(), "generated": None, "fidelity": None}
+    generated = None if options.generated is None else _image(options.generated, options)
+    needed = max(memory_needed(image.shape) for image in (real, generated) if image is not None)
+    check_memory(needed, "Measuring", "crop the images")
+    device = measuring_device(options.device, needed)
+    table: Any
+    if generated is None:
+        stacked = options.sections is not None
+        table = follow(measure_steps(real, stacked=stacked, device=device), "Measuring")
+        result = {"real": table.to_dict(), "generated": None, "fidelity": None}
     else:
-        generated = _image(options.generated, options)
-        steps = compare_steps(real, generated, sections=options.sections)
-        report = follow(steps, "Comparing")
-        table = report
-        result = report.to_dict()
+        steps = compare_steps(real, generated, sections=options.sections, device=device)
+        table = follow(steps, "Comparing")
+        result = table.to_dict()
         if options.figure is not None:
-            report.figure(options.figure)
+            table.figure(options.figure)
     if options.out is not None:
         table.to_csv(options.out)
     for warning in table.warnings:
@@ -427,6 +432,7 @@ def _parser() -> _Parser:
         "--sections", type=_axes, metavar="AXES",
         help="REAL is a stack of sections normal to these axes, such as zy, and no volume",
     )  # fmt: skip
+    add.add_argument("--device", default="auto", choices=DEVICES, help="where to compute")
     _add_reading(add)
     _finish(add, measure)
     return parser

@@ -16,7 +16,7 @@ from napari_microgen.metrics.sides import SideReport
 from napari_microgen.metrics.transport import percolating_cluster, transport
 from napari_microgen.phases import Phase
 from napari_microgen.resources import size_text
-from napari_microgen.widgets.comparison import measuring_device
+from napari_microgen.training.device import measuring_device
 from napari_microgen.widgets.comparisons import comparisons_of, write_features
 from napari_microgen.widgets.result_rows import grade, number_text
 from napari_microgen.widgets.results_table import GRADES

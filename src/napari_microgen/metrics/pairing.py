@@ -31,6 +31,12 @@ SECTION_SIDE = 256
 """Largest side of a piece of a section."""
 
 
+KINDS = {
+    "labels": "labels", "grey": "grey values", "colour": "colours", "numbered": "numbered particles"
+}  # fmt: skip
+"""What images of each kind hold."""
+
+
 @dataclass(frozen=True, eq=False)
 class Parts:
     """What both sides are measured in: parts of one shape, by the axis they are normal to."""
@@ -50,8 +56,8 @@ def same_kind(real: PhaseImage, generated: PhaseImage) -> PhaseImage:
     """
     if real.kind != generated.kind:
         raise InputError(
-            f"'{real.name}' holds {real.kind} values and '{generated.name}' {generated.kind} "
-            "values; compare images of the same kind."
+            f"'{real.name}' holds {KINDS[real.kind]} and '{generated.name}' "
+            f"{KINDS[generated.kind]}; compare images of the same kind."
         )
     if real.kind == "labels":
         return same_phases(real, generated)

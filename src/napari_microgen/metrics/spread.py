@@ -6,6 +6,7 @@ six times too alike (tables 3 and 4, figures 4 and 6).
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +25,23 @@ if TYPE_CHECKING:
 
 PAPER_FAMILIES = ("surfaces", "tpb", "transport")
 """What the paper's tables hold; volume fractions come always."""
+
+SIDES = ("real", "generated")
+
+
+def disjoint_cubes(volume: NDArray[np.uint8], side: int) -> list[NDArray[np.uint8]]:
+    """Return the cubes that a volume can be cut into, in the order z, y, x.
+
+    Parameters
+    ----------
+    volume : ndarray of uint8, shape (z, y, x)
+    side : int
+        In voxels.
+    """
+    corners = (range(0, n - side + 1, side) for n in volume.shape)
+    return [
+        volume[z : z + side, y : y + side, x : x + side] for z, y, x in itertools.product(*corners)
+    ]
 
 
 def compare_cubes(
@@ -117,9 +135,6 @@ def d_rel_by_fraction(rows: Sequence[Row], phase: int) -> dict[str, NDArray[np.f
         values = [getattr(mine[m], side) if m in mine else () for m in ("volume_fraction", "d_rel")]
         pairs[side] = np.array(list(_pairs(*values)), float).reshape(-1, 2)
     return pairs
-
-
-SIDES = ("real", "generated")
 
 
 def _mean_of(along: Sequence[tuple[float, ...]]) -> tuple[float, ...]:

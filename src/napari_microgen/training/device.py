@@ -39,6 +39,27 @@ def choose_device(name: str) -> tuple[torch.device, str]:
     return torch.device(name), f"{_title(name)}, as chosen"
 
 
+def measuring_device(name: str, needed: int) -> str:
+    """Return the device to measure on: the chosen one, or the CPU where that cannot.
+
+    Parameters
+    ----------
+    name : {"auto", "cpu", "cuda", "mps"}
+        What was chosen.
+    needed : int
+        Bytes of memory that it takes.
+
+    Raises
+    ------
+    InputError
+        If the device is not there.
+    """
+    device, _ = choose_device(name)
+    # Torch has no sparse matrices on Apple's GPUs.
+    able = device.type != "mps" and memory_available(device) >= needed
+    return device.type if able else "cpu"
+
+
 def _title(name: str) -> str:
     if name == "cuda":
         return f"CUDA ({torch.cuda.get_device_name()})"

@@ -12,7 +12,7 @@ from napari_microgen.metrics.report import Report, compare_steps
 from napari_microgen.metrics.sides import SideReport, measure_steps, memory_needed
 from napari_microgen.phases import PhaseImage
 from napari_microgen.resources import check_memory
-from napari_microgen.training.device import choose_device, memory_available
+from napari_microgen.training.device import measuring_device
 from napari_microgen.widgets.text import words
 
 if TYPE_CHECKING:
@@ -97,27 +97,6 @@ def comparison_steps(plan: ComparisonPlan) -> Generator[Step, None, Result]:
     sections = plan.sections if real.ndim == 2 and generated.ndim == 3 else None
     steps = compare_steps(real, generated, plan.families, sections=sections, device=device)
     return (yield from steps)
-
-
-def measuring_device(name: str, needed: int) -> str:
-    """Return the device to measure on: the chosen one, or the CPU where that cannot.
-
-    Parameters
-    ----------
-    name : {"auto", "cpu", "cuda", "mps"}
-        What was chosen.
-    needed : int
-        Bytes of memory that it takes.
-
-    Raises
-    ------
-    InputError
-        If the device is not there.
-    """
-    device, _ = choose_device(name)
-    # Torch has no sparse matrices on Apple's GPUs.
-    able = device.type != "mps" and memory_available(device) >= needed
-    return device.type if able else "cpu"
 
 
 def read_pair(plan: ComparisonPlan) -> tuple[PhaseImage, PhaseImage | None]:

@@ -14,7 +14,7 @@ from napari_microgen.metrics.surfaces import triple_phase_points
 from napari_microgen.metrics.transport import percolating_cluster, transport_steps
 from napari_microgen.phases import Phase, PhaseImage
 from napari_microgen.resources import check_memory
-from napari_microgen.widgets.comparison import measuring_device
+from napari_microgen.training.device import measuring_device
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
