@@ -122,6 +122,16 @@ def test_a_fitted_model_is_taken_up_with_the_layer_it_was_fitted_to(
     settled()
 
 
+def test_it_stands_beside_series_and_volumes_of_other_sizes(explore, settled, viewer, labels):
+    for extra in (np.zeros((3, 4, 96, 96), int), np.zeros((700, 700, 700), np.uint8)[:2]):
+        viewer.add_labels(extra, scale=(0.5,) * extra.ndim, units=("um",) * extra.ndim)
+        explore.side.value = 128 if explore.side.value != 128 else 256
+        settled()
+    assert (
+        viewer.layers[SECTION].extent.world[0, 1] > viewer.layers["micrograph"].extent.world[1, 1]
+    )
+
+
 def test_a_fresh_model_can_be_played_with_without_any_training(open_dock, viewer, until):
     widget = open_dock("Explore")
     widget.source.value = next(s for s in widget.source.choices if s and s.title == FRESH[2])
@@ -420,6 +430,9 @@ def test_a_sweep_fills_its_table_and_is_saved_as_csv(pane, until, tmp_path):
     pane.phase.value = 2
     header = [pane.table.horizontalHeaderItem(j).text() for j in range(3, 9)]
     assert header == ["z", "z predicted", "y", "y predicted", "x", "x predicted"]
+    pane.axis.value = "z"
+    assert [pane.table.horizontalHeaderItem(j).text() for j in range(3, 5)] == ["z", "z predicted"]
+    assert "mean chord (um) of binder along z over fraction of pore" in pane.plot.legend.text()
 
 
 def test_a_row_puts_the_sliders_where_it_was_made(pane, explore, until):

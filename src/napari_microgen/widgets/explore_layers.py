@@ -111,6 +111,8 @@ class ExploreLayers:
 
 def _look_closer(viewer: ViewerModel, own: Sequence[Layer]) -> None:
     """Fit the view to some layers alone where they are small beside what else is shown."""
+    if max(x.ndim for x in own) < viewer.dims.ndim:
+        return  # napari looks closer only at layers that have all of the viewer's axes
     everything = [x for x in viewer.layers if x.visible and isinstance(x, Labels | Image)]
     if _breadth(everything) > SMALL * _breadth(own):
         viewer.fit_to_view(layers=list(own))

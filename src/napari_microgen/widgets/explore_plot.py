@@ -121,8 +121,8 @@ class CoveragePlot(QWidget):
         for name, heading in self.headings.items():
             pairs = [p for p in self._lines if (p[0] == p[1]) == (name == "own")]
             entries = [self._entry(pair) for pair in pairs]
-            if self._image:
-                entries.append("• the image")
+            if self._image and name == "own":
+                entries.append("•&nbsp;the&nbsp;image")
             text = HEADINGS[name].format(unit=self._unit)
             heading.setText(f"{text}<br>" + " &nbsp; ".join(entries))
 

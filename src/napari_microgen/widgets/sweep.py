@@ -34,7 +34,16 @@ from napari_microgen.widgets.line_plot import LinePlot
 from napari_microgen.widgets.number_table import NumberTable
 from napari_microgen.widgets.placement import right_of
 from napari_microgen.widgets.status import StatusLine
-from napari_microgen.widgets.sweep_rows import lines, metrics, save, table, title, where
+from napari_microgen.widgets.sweep_rows import (
+    Shown,
+    directed,
+    lines,
+    metrics,
+    save,
+    table,
+    title,
+    where,
+)
 from napari_microgen.widgets.text import duration
 from napari_microgen.widgets.workbench import Work, Workbench
 
@@ -55,6 +64,7 @@ QUICK = ("surfaces", "chords")
 FIRST_SHOWN = "ssa"
 """The metric that is shown at first, where it was measured."""
 
+AXES = {"all axes": None, "z": 0, "y": 1, "x": 2}
 NOT_KEPT, AS_LAYERS, AS_FILES = "not kept", "added as layers", "saved in a folder"
 
 
@@ -265,6 +275,8 @@ class SweepPane(QWidget):
         self.metric.tooltip = "Which metric to show; the file holds all of them."
         self.phase = ComboBox(choices=[], name="phase")
         self.phase.tooltip = "Of which phase."
+        self.axis = ComboBox(choices=tuple(AXES), name="axis")
+        self.axis.tooltip = "Along which axis; the curve for all is the mean."
         self.plot = LinePlot(viewer)
         self.table = NumberTable()
         self.show_button = button(
@@ -293,7 +305,7 @@ class SweepPane(QWidget):
         self._shown = QWidget()
         inside = QVBoxLayout(self._shown)
         inside.setContentsMargins(0, 0, 0, 0)
-        inside.addWidget(boxed(self.metric.native, self.phase.native))
+        inside.addWidget(boxed(boxed(self.metric.native, self.phase.native), self.axis.native))
         inside.addWidget(self.table)
         inside.addWidget(self.plot)
         inside.addLayout(row(self.show_button, self.copy_button, self.save_button))
@@ -309,6 +321,7 @@ class SweepPane(QWidget):
             box.toggled.connect(self.check)
         self.metric.changed.connect(self._draw)
         self.phase.changed.connect(self._draw)
+        self.axis.changed.connect(self._draw)
         self.table.itemSelectionChanged.connect(self._on_selected)
         self.table.itemDoubleClicked.connect(self.show_row)
         self.bench.work_changed.connect(self._on_work)
@@ -416,10 +429,16 @@ class SweepPane(QWidget):
         if sweep is None or not rows or self.metric.value is None:
             return
         metric, phase = self.metric.value, self.phase.value or 0
-        self.table.show_rows(*table(sweep, rows, metric, phase))
+        has_axes = directed(rows, metric)
+        self.axis.native.setVisible(has_axes)
+        along = AXES[self.axis.value] if has_axes else None
+        shown = Shown(metric, phase, along)
+        self.table.show_rows(*table(sweep, rows, shown))
         text = f"{title(sweep, metric)} of {sweep.exploration.phases[phase].name}"
+        if along is not None:
+            text += f" along {self.axis.value}"
         over = sweep.axes[0].parameter.title.lower()
-        self.plot.show_lines(f"{text} over {over}", lines(sweep, rows, metric, phase))
+        self.plot.show_lines(f"{text} over {over}", lines(sweep, rows, shown))
         self._on_selected()
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,17 +36,34 @@ def title(sweep: Sweep, metric: str) -> str:
     return NAMES[metric] + (f" ({unit.replace('^2', '²')})" if unit else "")
 
 
-def table(
-    sweep: Sweep, rows: Sequence[Row], metric: str, phase: int
-) -> tuple[list[str], list[list[Cell]]]:
-    """Return header and rows of the table of one metric of a phase.
+@dataclass(frozen=True)
+class Shown:
+    """Which numbers to show: of a metric and a phase, along an axis or, if None, along all."""
+
+    metric: str
+    phase: int = 0
+    axis: int | None = None
+
+    def holds(self, key: Key) -> bool:
+        """Whether a number is one of them."""
+        along = self.axis is None or key.axis in (None, self.axis)
+        return key.metric == self.metric and key.phases in ((), (self.phase,)) and along
+
+
+def directed(rows: Sequence[Row], metric: str) -> bool:
+    """Whether a metric was measured along axes."""
+    return any(key.axis is not None for row in rows for key in row.measured if key.metric == metric)
+
+
+def table(sweep: Sweep, rows: Sequence[Row], shown: Shown) -> tuple[list[str], list[list[Cell]]]:
+    """Return header and rows of the table of some numbers.
 
     What is predicted stands beside what was measured; directed metrics have a column per axis.
     """
-    numbers = [c for c in _columns(rows, metric) if c[0].phases in ((), (phase,))]
+    numbers = [c for c in _columns(rows, shown.metric) if shown.holds(c[0])]
     columns = ["No.", *(axis.parameter.title for axis in sweep.axes)]
     columns += [_short_title(key, predicted) for key, predicted in numbers]
-    shown = []
+    cells_of_rows = []
     for i, row in enumerate(rows):
         cells = [Cell(str(i + 1), i, row.note)]
         cells += [_cell(row.changes[axis.parameter.name]) for axis in sweep.axes]
@@ -53,27 +71,29 @@ def table(
             value = (row.predicted if predicted else row.measured).get(key)
             missing = Cell(ABSENT.text, ABSENT.key, row.note or ABSENT.hint)
             cells.append(missing if value is None or np.isnan(value) else _cell(value))
-        shown.append(cells)
-    return columns, shown
+        cells_of_rows.append(cells)
+    return columns, cells_of_rows
 
 
-def lines(sweep: Sweep, rows: Sequence[Row], metric: str, phase: int) -> list[Line]:
-    """Return a metric of a phase over the first parameter, a curve per value of the second.
+def lines(sweep: Sweep, rows: Sequence[Row], shown: Shown) -> list[Line]:
+    """Return numbers over the first parameter, a curve per value of the second.
 
-    Directed metrics are means over the axes. Of a sweep through one parameter the prediction
-    is shown too.
+    Along all axes, directed metrics are means over them. Of a sweep through one parameter the
+    prediction is shown too.
     """
     first, *second = (axis.parameter for axis in sweep.axes)
     if not second:
-        drawn = [_line("measured", first.name, rows, metric, phase, predicted=False)]
-        foretold = _line("predicted", first.name, rows, metric, phase, predicted=True)
-        return [line for line in (*drawn, foretold) if len(line.x)]
+        drawn = [
+            _line("measured", first.name, rows, shown, predicted=False),
+            _line("predicted", first.name, rows, shown, predicted=True),
+        ]
+        return [line for line in drawn if len(line.x)]
     other = second[0]
     groups = itertools.groupby(
         sorted(rows, key=lambda r: r.changes[other.name]), key=lambda r: r.changes[other.name]
     )
     drawn = [
-        _line(f"{other.title} {value:.3g}", first.name, list(members), metric, phase, False)
+        _line(f"{other.title} {value:.3g}", first.name, list(members), shown, predicted=False)
         for value, members in groups
     ]
     return [line for line in drawn if len(line.x)]
@@ -136,16 +156,12 @@ def _cell(value: float) -> Cell:
     return Cell("∞" if np.isinf(value) else number_text(value), value, f"{value:.6g}")
 
 
-def _line(
-    name: str, parameter: str, rows: Sequence[Row], metric: str, phase: int, predicted: bool
-) -> Line:
+def _line(name: str, parameter: str, rows: Sequence[Row], shown: Shown, predicted: bool) -> Line:
     """Return a curve of the means over axes, without what cannot be drawn."""
     points = []
     for row in rows:
         numbers = row.predicted if predicted else row.measured
-        values = [
-            v for k, v in numbers.items() if k.metric == metric and k.phases in ((), (phase,))
-        ]
+        values = [v for key, v in numbers.items() if shown.holds(key)]
         if values and np.isfinite(values).all():
             points.append((row.changes[parameter], float(np.mean(values))))
     points.sort()
