@@ -10,7 +10,7 @@ from napari_microgen.methods import get_method, load_model
 from napari_microgen.methods.dcgan.training import DCGANTraining, count_places, cross_entropy
 from napari_microgen.networks.critics import CubeDiscriminator
 from napari_microgen.networks.cube_generator import CubeGenerator
-from napari_microgen.phases import PhaseImage
+from napari_microgen.phases import UNLABELLED, PhaseImage
 
 METHOD = get_method("dcgan")
 TINY = {
@@ -248,6 +248,15 @@ def test_the_length_of_the_paper_is_in_epochs(image):
     # 2 x 3 x 2 places at a stride of 8 are 3 batches of 4, with two generator steps each.
     assert count_places(image.shape, 64) == 12
     assert last(run).step == 3 * 3 * 2
+
+
+def test_diffusivities_are_judged_where_the_volume_shows_them(image):
+    training = DCGANTraining(image, image, config())
+    assert training.score()["d_rel"] > 0
+    gaps = np.array(image.data)
+    gaps[33] = gaps[:, 33] = gaps[:, :, 33] = UNLABELLED
+    patchy = PhaseImage("labels", gaps, image.phases, image.voxel_size, image.unit)
+    assert DCGANTraining(patchy, patchy, config(symmetry="none")).diffusivities is None
 
 
 # ---------------------------------------------------------------------- bad input

@@ -4,7 +4,12 @@ from conftest import cut_in_three, periodic_field
 
 from napari_microgen.metrics.report import compare
 from napari_microgen.metrics.scalars import Key
-from napari_microgen.metrics.spread import compare_cubes, d_rel_by_fraction, over_axes
+from napari_microgen.metrics.spread import (
+    compare_cubes,
+    d_rel_by_fraction,
+    disjoint_cubes,
+    over_axes,
+)
 from napari_microgen.phases import PhaseImage
 
 
@@ -54,3 +59,10 @@ def test_a_report_gives_the_same_points(volume):
     points = d_rel_by_fraction(report.rows, 0)
     assert points["real"].shape == points["generated"].shape == (8, 2)
     assert (np.corrcoef(points["real"].T)[0, 1]) > 0.5
+
+
+def test_cubes_cover_what_they_can_once():
+    volume = np.arange(5 * 4 * 6).reshape(5, 4, 6)
+    cubes = disjoint_cubes(volume, 2)
+    assert len(cubes) == 2 * 2 * 3
+    assert sorted(np.concatenate(cubes, axis=None)) == sorted(volume[:4].ravel())

@@ -154,9 +154,12 @@ class LatentTraining(AdversarialTraining):
         """Measure the averaged generator on one volume; see `Trainable.score`."""
         self._settled = self._settle(self.average)
         volume = self._generate(self.settings.measured_side)
-        indices = self._as_phases(volume.data)
-        ratios = self.reference.score([indices]).to_dict()
+        ratios = self._measure(self._as_phases(volume.data))
         return {**ratios, "selection": self._selection(ratios)}
+
+    def _measure(self, indices: NDArray[np.uint8]) -> dict[str, float]:
+        """Return the errors of a volume over the image's own noise, by name."""
+        return self.reference.score([indices]).to_dict()
 
     def _settle(self, average: AveragedGenerator) -> LatentGenerator:
         """Return the averaged generator with its statistics and volume fractions set."""
@@ -199,9 +202,11 @@ def selection(ratios: Mapping[str, float], isotropic: bool) -> float:
     """What the best model has least of: the geometric mean of what can be told from the image.
 
     Ratios below 1 are no better than 1. A preferred axis counts in isotropic materials only: in
-    others S2 and chords are compared along each axis anyway.
+    others S2 and chords are compared along each axis anyway. Diffusivities count where the image
+    is a volume that shows them.
     """
     names = ["volume_fraction", "s2", "ssa", "chord", "ripple"] + ["isotropy"] * isotropic
+    names += ["d_rel"] * ("d_rel" in ratios)
     return float(np.prod([max(ratios[name], 1.0) for name in names]) ** (1 / len(names)))
 
 

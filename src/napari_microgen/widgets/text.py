@@ -30,7 +30,10 @@ def speed(steps_per_second: float) -> str:
 
 def words(name: str) -> str:
     """Return the name of a field, a loss or a measure as words, ``"volume fraction"``."""
-    known = {"s2": "two-point correlation", "ssa": "specific surface area", "chord": "chord length"}
+    known = {
+        "s2": "two-point correlation", "ssa": "specific surface area", "chord": "chord length",
+        "d_rel": "relative diffusivity",
+    }  # fmt: skip
     return known.get(name, name.replace("_", " "))
 
 

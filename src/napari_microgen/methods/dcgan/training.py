@@ -10,8 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from napari_microgen.errors import InputError
 from napari_microgen.methods.base import Origin
 from napari_microgen.methods.dcgan.model import DCGANModel
+from napari_microgen.metrics.diffusivity import DiffusivityReference
 from napari_microgen.metrics.fidelity import Reference
 from napari_microgen.networks.critics import CubeCritic, CubeDiscriminator
 from napari_microgen.networks.cube_generator import initialise_normal
@@ -32,6 +34,8 @@ from napari_microgen.training.sections import straight_sections
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
     from typing import Any
+
+    from numpy.typing import NDArray
 
     from napari_microgen.methods.dcgan.config import DCGANConfig
     from napari_microgen.phases import PhaseImage
@@ -78,6 +82,7 @@ class DCGANTraining(LatentTraining):
             samplers = [PatchSampler(image.sections(a), config.side, turned) for a in range(3)]
             self.anchors = [TwoPointAnchor(s, random, device) for s in samplers]
             self.spread = SpreadAnchor(self.sampler, random, device)
+        self.diffusivities = _diffusivities(image, config)
         isotropic = config.symmetry == "cube"
         super().__init__(
             Origin.of_training("dcgan", config, [source], device, like=image), config,
@@ -194,6 +199,15 @@ class DCGANTraining(LatentTraining):
     def _real(self, random: np.random.Generator) -> Tensor:
         return self.sampler.draw(self.config.real_cubes, random).to(self.device)
 
+    # ------------------------------------------------------------------ the averaged generator
+
+    def _measure(self, indices: NDArray[np.uint8]) -> dict[str, float]:
+        """Return what sections show, and the diffusivities that only a volume has."""
+        ratios = super()._measure(indices)
+        if self.diffusivities is not None:
+            ratios["d_rel"] = self.diffusivities.score(indices)
+        return ratios
+
     # ------------------------------------------------------------------ state
 
     def state(self) -> dict[str, Any]:
@@ -208,6 +222,15 @@ class DCGANTraining(LatentTraining):
         super().load_state(state)
         if self.config.recipe == "stationary":
             self.spread.seen = state["spread"].to(self.device)
+
+
+def _diffusivities(image: PhaseImage, config: DCGANConfig) -> DiffusivityReference | None:
+    """Return what diffusivities are judged by; None if too little of the volume is labelled."""
+    halves = min(*image.shape, config.measured_side) // 2
+    try:
+        return DiffusivityReference(image, min(config.side, halves))
+    except InputError:
+        return None
 
 
 def cross_entropy(logits: Tensor, label: float) -> Tensor:
