@@ -9,7 +9,7 @@ from napari_microgen.errors import InputError
 from napari_microgen.methods.base import setting
 from napari_microgen.training.latent_config import SIDE, LatentConfig
 
-_QUICK: dict[str, Any] = {"minutes": 10.0, "critic_widths": "16 32 64"}
+_QUICK: dict[str, Any] = {"minutes": 10.0, "critic_widths": "16 32 64", "fidelity_every": 80}
 
 _STANDARD: dict[str, Any] = {
     "minutes": 120.0, "latent_channels": 32, "widths": "256 128 64 32",
