@@ -8,7 +8,7 @@ from napari_microgen.cli import main
 from napari_microgen.errors import InputError
 from napari_microgen.io.tiff import read_tiff
 from napari_microgen.methods import get_method, load_model
-from napari_microgen.methods.excursion.assessment import draw_section
+from napari_microgen.methods.excursion.assessment import Misfit, draw_section
 from napari_microgen.methods.excursion.calibration import (
     Candidate,
     Fit,
@@ -19,6 +19,7 @@ from napari_microgen.methods.excursion.calibration import (
 from napari_microgen.methods.excursion.covariances import bump_weights, shell_basis
 from napari_microgen.methods.excursion.estimator import estimate_coverage
 from napari_microgen.methods.excursion.models import Scalars
+from napari_microgen.methods.excursion.training import verdict
 from napari_microgen.phases import PhaseImage
 
 METHOD = get_method("excursion")
@@ -274,6 +275,19 @@ def test_doubtful_images_are_warned_about_with_numbers(two_phases):
     stretched = np.repeat(two_phases.data[:100], 2, axis=0)
     image = PhaseImage.from_labels(stretched)
     assert any("isotropic" in w for w in METHOD.check([image], config()))
+
+
+def test_the_user_is_told_in_plain_words_how_well_a_model_suits():
+    good = Misfit("gaussian", (0, 1), 1, 0.001, 0.02, 0.03, 0.06, 0.4)
+    assert verdict([good]) == (
+        "The best model is 'gaussian': S2 within 0.0010 and surface areas within 3 % of the image."
+    )
+    shapes = verdict([dataclasses.replace(good, chord=0.5)])
+    assert "suit this material in part" in shapes and "not its shapes" in shapes
+    for change in ({"s2_rmse": 0.02}, {"surface": 0.2}):
+        assert "do not suit this material" in verdict([dataclasses.replace(good, **change)])
+    same = dataclasses.replace(good, algorithm="3", start_rmse=0.001)
+    assert "(Algorithm 3)" in verdict([good, same]) and "nothing better" in verdict([good, same])
 
 
 def test_long_correlations_are_calibrated_on_a_coarser_image():

@@ -66,6 +66,11 @@ class Misfit:
         return self.chord + self.euler
 
     @property
+    def shape(self) -> float:
+        """Distance between chord-length distributions, averaged over phases."""
+        return self.chord / len(self.roles)
+
+    @property
     def stage(self) -> tuple[bool, bool]:
         """What comes later: six numbers after any, and the paper's algorithms after exact fits."""
         return self.algorithm != "exact", self.spectrum == "lowparam"

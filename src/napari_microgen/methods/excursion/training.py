@@ -38,7 +38,7 @@ MEASURED_VOLUMES = 3
 """Several, as a field's long waves change the volume fractions of a small volume."""
 
 PREVIEW_SIDE = 96
-UNSUITABLE = {"s2_rmse": 0.01, "surface": 0.1}
+UNSUITABLE = {"s2_rmse": 0.01, "surface": 0.1, "shape": 0.1}
 """Errors above which the kind of model does not suit the material."""
 
 
@@ -257,13 +257,20 @@ class CalibrationRun:
 def verdict(misfits: Sequence[Misfit]) -> str:
     """Say in one or two sentences how well the best model fits."""
     best = misfits[choose(misfits)]
-    fits = f"S2 within {best.s2_rmse:.4f} and surface areas within {100 * best.surface:.0f} %"
-    if all(getattr(best, name) <= limit for name, limit in UNSUITABLE.items()):
-        told = f"The best model is {best.title}: {fits} of the image."
+    amounts = f"S2 within {best.s2_rmse:.4f} and surface areas within {100 * best.surface:.0f} %"
+    good = {name: getattr(best, name) <= limit for name, limit in UNSUITABLE.items()}
+    if all(good.values()):
+        told = f"The best model is {best.title}: {amounts} of the image."
+    elif good["s2_rmse"] and good["surface"]:
+        told = (
+            f"Excursion sets suit this material in part: the best model, {best.title}, reaches "
+            f"{amounts} of the image, but not its shapes (chord-length distributions differ by "
+            f"{best.shape:.2f}); SliceGAN may do better."
+        )
     else:
         told = (
             f"Excursion sets do not suit this material: the best model, {best.title}, reaches "
-            f"{fits} of the image; SliceGAN may do better."
+            f"only {amounts} of the image; SliceGAN may do better."
         )
     if best.algorithm == "exact":
         return told
