@@ -37,7 +37,7 @@ ALL = (True, True, True)
 
 TOLERANCE = 1e-3
 
-SOLVER_BYTES = 120
+SOLVER_BYTES = 80
 """Memory per voxel that solving diffusion takes at most."""
 
 MOST_SIZES = 8
