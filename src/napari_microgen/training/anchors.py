@@ -23,6 +23,10 @@ MEMORY = 0.98
 """Share of the spread seen so far that is kept at each step."""
 
 
+AVERAGE_MEMORY = 0.95
+"""Share of the statistics seen so far that is kept at each step."""
+
+
 class TwoPointAnchor:
     """Volume fractions and two-point correlation of an image, as a loss for generated sections.
 
@@ -69,6 +73,42 @@ class TwoPointAnchor:
         forward = sums[:, :LAGS, :LAGS]
         backward = torch.cat([sums[:, :1], sums[:, -LAGS + 1 :].flip(1)], 1)[:, :, :LAGS]
         return torch.stack([forward, backward], 1) / (count[:, None] * count)
+
+
+class FollowedAnchor(TwoPointAnchor):
+    """The same for volumes that are not all alike, because each follows an input of its own.
+
+    Their mean over many steps is held to the image's statistics, and no single one of them. It
+    is followed by a running average, which one batch can move a little.
+
+    Attributes
+    ----------
+    seen : list of Tensor
+        Running averages of fractions and covariances; a checkpoint has to keep them.
+    """
+
+    def __init__(
+        self, sampler: PatchSampler, random: np.random.Generator, device: torch.device
+    ) -> None:
+        super().__init__(sampler, random, device)
+        self.seen = [self.means, self.correlations]
+
+    def loss(self, sections: Tensor) -> Tensor:
+        """Mean squared error of the running averages, with the gradient of a whole step.
+
+        Parameters
+        ----------
+        sections : Tensor, shape (batch, channels, side, side)
+        """
+        found = [sections.mean((0, 2, 3)), self.covariances(sections)]
+        followed = [
+            AVERAGE_MEMORY * old + (1 - AVERAGE_MEMORY) * new
+            for old, new in zip(self.seen, found, strict=True)
+        ]
+        self.seen = [each.detach() for each in followed]
+        fractions = (followed[0] - self.means).square().mean()
+        correlations = (followed[1] - self.correlations).square().mean()
+        return SCALE * (fractions + correlations) / (1 - AVERAGE_MEMORY)
 
 
 def lattice_variance(volumes: Tensor, period: int) -> Tensor:

@@ -56,6 +56,7 @@ class SectionTraining(AdversarialTraining):
 
     config: SectionConfig
     seen: ClassVar[int] = SIDE
+    anchor_class: ClassVar[type[TwoPointAnchor]] = TwoPointAnchor
 
     def _look_at(
         self, orientations: Sequence[Orientation], config: Any, device: torch.device
@@ -64,7 +65,7 @@ class SectionTraining(AdversarialTraining):
         self.orientations, self.config = tuple(orientations), config
         self.samplers = [PatchSampler(o.image, self.seen, o.symmetry) for o in orientations]
         self.anchors = [
-            TwoPointAnchor(sampler, np.random.default_rng((config.seed, 0)), device)
+            self.anchor_class(sampler, np.random.default_rng((config.seed, 0)), device)
             for sampler in self.samplers
             if config.loss == "logistic"  # the Wasserstein step has no use for them
         ]

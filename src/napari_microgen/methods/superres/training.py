@@ -18,6 +18,7 @@ from napari_microgen.metrics.fidelity import Reference
 from napari_microgen.networks.critics import PatchCritic, SliceCritic
 from napari_microgen.networks.superres_generator import initialise_direct
 from napari_microgen.training.adversarial_config import SIDE
+from napari_microgen.training.anchors import FollowedAnchor
 from napari_microgen.training.cubes import CubeSampler
 from napari_microgen.training.device import choose_device, spare_threads
 from napari_microgen.training.orientations import find_orientations, is_isotropic
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from napari_microgen.methods.superres.pair import Pair
     from napari_microgen.networks.superres_generator import SuperResGenerator
     from napari_microgen.phases import PhaseImage
+    from napari_microgen.training.anchors import TwoPointAnchor
     from napari_microgen.training.averaging import AveragedGenerator
 
 SEEN = 56
@@ -59,6 +61,7 @@ class SuperResTraining(SectionTraining):
 
     config: SuperResConfig
     seen = SEEN
+    anchor_class = FollowedAnchor
 
     def __init__(self, data: Sequence[PhaseImage], pair: Pair, config: SuperResConfig) -> None:
         spare_threads(config.threads)
@@ -172,6 +175,23 @@ class SuperResTraining(SectionTraining):
     def preview(self) -> Sample:
         """Generate the middle of the volume with the averaged generator."""
         return self._middle()[0]
+
+    # ------------------------------------------------------------------ state
+
+    def state(self) -> dict[str, Any]:
+        """Return networks, average and optimisers, and the statistics seen so far."""
+        return {**super().state(), "seen": [self._followed(a).seen for a in self.anchors]}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state` returned."""
+        super().load_state(state)
+        for anchor, seen in zip(self.anchors, state["seen"], strict=True):
+            self._followed(anchor).seen = [each.to(self.device) for each in seen]
+
+    @staticmethod
+    def _followed(anchor: TwoPointAnchor) -> FollowedAnchor:
+        assert isinstance(anchor, FollowedAnchor)
+        return anchor
 
 
 def middle_start(whole: int, side: int, crop: int) -> int:
