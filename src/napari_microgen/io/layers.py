@@ -39,8 +39,8 @@ def sample_layers(
     Parameters
     ----------
     sample : Sample
-        What it holds is shown: its volume, and where they were kept its confidence and every
-        phase's probability (both hidden at first).
+        What it holds is shown: its volume, and where they were kept its confidence, its entropy
+        and every phase's probability (all hidden at first).
     name : str
         Name of the volume's layer; the others' names begin with it.
     columns : mapping from str to sequence, optional
@@ -58,7 +58,11 @@ def sample_layers(
         "axis_labels": ("z", "y", "x"),
         "metadata": {METADATA_KEY: dict(sample.provenance)},
     }
+    if sample.place is not None:
+        common["translate"] = sample.place
     maps = {f"{name} confidence": sample.confidence} if sample.confidence is not None else {}
+    if sample.entropy is not None:
+        maps[f"{name} entropy"] = sample.entropy
     if sample.probabilities is not None:
         for phase, values in zip(sample.phases, sample.probabilities, strict=True):
             maps[f"{name} probability of {phase.name}"] = values

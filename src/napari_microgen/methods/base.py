@@ -260,6 +260,9 @@ class Sample:
     table : dict of str to ndarray
         What is known of every particle or grain of a numbered volume, one row each; the column
         ``index`` holds its number.
+    entropy : ndarray of float32 or None
+        How much volumes of several seeds differ, 0-1, shape ``(z, y, x)``; `probabilities` are
+        then shares of these seeds.
     place : tuple of float or None
         Middle of the first voxel along z, y, x in `unit`, measured from the middle of the first
         voxel of the image that the volume was made from; None if it was made from none.
@@ -274,6 +277,7 @@ class Sample:
     probabilities: NDArray[np.float32] | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
     table: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    entropy: NDArray[np.float32] | None = None
     place: tuple[float, float, float] | None = None
 
 

@@ -17,17 +17,20 @@ from qtpy.QtWidgets import (
 )
 
 from napari_microgen.errors import InputError, MicrogenError
+from napari_microgen.generation.ensemble import MAX_SEEDS
 from napari_microgen.io.layers import METADATA_KEY
 from napari_microgen.methods import load_model
 from napari_microgen.resources import size_text
 from napari_microgen.widgets.form import add_row, two_columns
 from napari_microgen.widgets.generation import GenerationPlan, next_period
+from napari_microgen.widgets.inputs import LayerInputs
 from napari_microgen.widgets.jobs import jobs_of, unwrapped
 from napari_microgen.widgets.layout import Scrolled, button, row
 from napari_microgen.widgets.looks import look_like
 from napari_microgen.widgets.preview import is_preview
 from napari_microgen.widgets.status import StatusLine
 from napari_microgen.widgets.text import words
+from napari_microgen.widgets.validation import read_layers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -51,6 +54,8 @@ class GenerateWidget(Scrolled):
         self._viewer = unwrapped(napari_viewer)
         self.jobs = jobs_of(napari_viewer)
         self._generated: Layer | None = None
+        self._ready: Model | None = None
+        self._refused = ""
         self._make_editors()
         self._lay_out()
         self._connect()
@@ -65,11 +70,17 @@ class GenerateWidget(Scrolled):
         self.open_button = button("Open…", self._ask_open, "Open a model file.")
         self.about = QLabel()
         self.about.setWordWrap(True)
+        self.input_rows = two_columns()
+        self.input_box = QWidget()
+        self.input_box.setLayout(self.input_rows)
+        self.inputs: LayerInputs | None = None
         self.shape = [SpinBox(value=SIDE, min=1, max=LARGEST_SIDE, name=a) for a in "zyx"]
         self.periodic = [CheckBox(text="periodic", name=axis) for axis in "zyx"]
         self.seed = SpinBox(value=0, min=0, max=2**31 - 1, name="seed")
         self.confidence = CheckBox(value=True, text="")
         self.probabilities = CheckBox(text="")
+        self.ensemble = SpinBox(value=0, min=0, max=MAX_SEEDS, name="ensemble")
+        self.disagreement = CheckBox(value=True, text="")
         self.real = ComboBox(choices=[], nullable=True, name="real")
         self.side_by_side = CheckBox(value=True, text="Real and generated side by side")
         self.side_by_side.tooltip = (
@@ -85,6 +96,7 @@ class GenerateWidget(Scrolled):
         self._rows = rows = two_columns()
         add_row(rows, "Model", boxed(self.model.native, self.open_button), "What to generate from.")
         rows.addRow(self.about)
+        rows.addRow(self.input_box)
         hint = "Voxels along {0}; periodic: the volume continues at its opposite face along {0}."
         for axis, side, box in zip("zyx", self.shape, self.periodic, strict=True):
             both = boxed(side.native, box.native)
@@ -95,6 +107,13 @@ class GenerateWidget(Scrolled):
         add_row(rows, "Confidence", self.confidence.native, hint)
         hint = "One map per phase; each takes four bytes per voxel."
         add_row(rows, "Phase probabilities", self.probabilities.native, hint)
+        hint = (
+            "Generate so many seeds and show where they differ, as a map of entropy; 0 for none. "
+            "The phase probabilities are then shares of the seeds."
+        )
+        add_row(rows, "Ensemble of seeds", self.ensemble.native, hint)
+        hint = "Mark where the volume, coarsened again, is not the low-resolution volume."
+        add_row(rows, "Disagreement", self.disagreement.native, hint)
         add_row(rows, "Real image", self.real.native, "What to compare the volume with.")
         self.column.addLayout(rows)
         self.column.addWidget(self.side_by_side.native)
@@ -107,7 +126,8 @@ class GenerateWidget(Scrolled):
     def _connect(self) -> None:
         self.model.changed.connect(self._on_model)
         checked: list[ValueWidget[Any]] = [
-            *self.shape, self.seed, self.confidence, self.probabilities
+            *self.shape, self.seed, self.confidence, self.probabilities, self.ensemble,
+            self.disagreement,
         ]  # fmt: skip
         for editor in checked:
             editor.changed.connect(self.check)
@@ -136,6 +156,7 @@ class GenerateWidget(Scrolled):
     def _on_model(self) -> None:
         self.about.setText(describe(self.chosen_model))
         self.about.setVisible(self.chosen_model is not None)
+        self._ask_inputs()
         labels = self.chosen_model is not None and self.chosen_model.origin.kind == "labels"
         for row_of_labels in (self.confidence, self.probabilities):
             self._rows.setRowVisible(row_of_labels.native, labels)
@@ -143,7 +164,46 @@ class GenerateWidget(Scrolled):
         learned_from = self._training_layer(data)
         if learned_from is not None:
             self.real.value = learned_from
+        self._on_inputs()
+
+    def _ask_inputs(self) -> None:
+        """Offer layers for the images that the model makes volumes from."""
+        wanted = self.chosen_model.inputs if self.chosen_model is not None else ()
+        while self.input_rows.rowCount():
+            self.input_rows.removeRow(0)
+        self.inputs = LayerInputs(self.input_rows, self._viewer, wanted) if wanted else None
+        if self.inputs is not None:
+            self.inputs.changed.connect(self._on_inputs)
+        self._rows.setRowVisible(self.input_box, bool(wanted))
+        for row_of_inputs in (self.ensemble, self.disagreement):
+            self._rows.setRowVisible(row_of_inputs.native, bool(wanted))
+        for box in self.periodic:
+            box.native.setVisible(not wanted)
+            box.value = box.value and not wanted
+
+    @Slot()
+    def _on_inputs(self) -> None:
+        """Put the chosen layers into the model, and suggest the shape of all there is."""
+        self._ready, self._refused = self.chosen_model, ""
+        if self.inputs is not None and self._ready is not None:
+            layers, zero = self.inputs.layers, self.inputs.zero_meaning
+            try:
+                self._ready = self._ready.given(read_layers(layers, zero, self._ready.inputs))
+                whole = self._ready.fitting_shape(int(self.seed.value))
+            except InputError as error:
+                self._ready, self._refused, whole = None, str(error), None
+            for side, n in zip(self.shape, whole or (), strict=False):
+                with side.changed.blocked():
+                    side.value = max(n, 1)
         self._on_periodic()
+
+    @property
+    def made_from(self) -> Layer | None:
+        """The layer of the image that the model makes volumes from, if it is there."""
+        if self.inputs is None or self.chosen_model is None:
+            return None
+        layer = self.inputs.layers[0]
+        return layer or self._training_layer(self.chosen_model.origin.data[-1:])
 
     @property
     def chosen_model(self) -> Model | None:
@@ -171,20 +231,27 @@ class GenerateWidget(Scrolled):
     @property
     def plan(self) -> GenerationPlan | None:
         """What is entered; None without a model."""
-        if self.chosen_model is None:
+        if self._ready is None:
             return None
         z, y, x = (int(s.value) for s in self.shape)
         pz, py, px = (bool(p.value) for p in self.periodic)
-        labels = self.chosen_model.origin.kind == "labels"
+        labels = self._ready.origin.kind == "labels"
+        from_image = self.inputs is not None
+        layer = self.made_from
+        at = (0.0, 0.0, 0.0) if layer is None else tuple(layer.translate[-3:])
         return GenerationPlan(
-            self.chosen_model, (z, y, x), int(self.seed.value), (pz, py, px),
+            self._ready, (z, y, x), int(self.seed.value), (pz, py, px),
             labels and self.confidence.value, labels and self.probabilities.value,
+            int(self.ensemble.value) if from_image else 0,
+            from_image and self.disagreement.value, at,
         )  # fmt: skip
 
     def check(self) -> bool:
         """Say in `check_line` whether the volume can be made, and how much memory it takes."""
         plan, fine = self.plan, False
-        if plan is None:
+        if self._refused:
+            self.check_line.fail(self._refused)
+        elif plan is None:
             self.check_line.tell("Train a model first, or open one from a file.")
         else:
             try:
@@ -247,16 +314,19 @@ class GenerateWidget(Scrolled):
         layers = [x for x in layers if not is_preview(x)]
         with self.real.changed.blocked():
             self.real.choices = [(layer.name, layer) for layer in layers]
+        if self.inputs is not None:
+            self.inputs.reset_choices()
 
     def _training_layer(self, data: Sequence[Mapping[str, Any]]) -> Layer | None:
         """Return the layer of a model's training data, if it is still there."""
+        there = {x.name: x for x in self.real.choices if x is not None}
         names = [str(d["name"]) for d in data]
-        return next((x for x in self.real.choices if x is not None and x.name in names), None)
+        return next((there[name] for name in names if name in there), None)
 
     def _compare(self) -> None:
         real = self.real.value
         if self.side_by_side.value and real is not None and self._generated is not None:
-            self.jobs.side_by_side.show(real, self._generated)
+            self.jobs.side_by_side.show(real, self._generated, self.made_from)
         else:
             self.jobs.side_by_side.restore()
 

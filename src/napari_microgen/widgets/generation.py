@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from napari_microgen.errors import InputError
-from napari_microgen.io.layers import sample_layers
+from napari_microgen.generation.ensemble import ensemble_steps
+from napari_microgen.io.layers import METADATA_KEY, phase_colormap, sample_layers
 from napari_microgen.metrics.chords import mean_chords
 from napari_microgen.metrics.surfaces import ssa
+from napari_microgen.phases import Phase
 from napari_microgen.resources import check_memory
 
 if TYPE_CHECKING:
@@ -19,8 +21,12 @@ if TYPE_CHECKING:
 
     from napari.types import LayerDataTuple
 
-    from napari_microgen.methods.base import Model, Periodic, Sample, Shape
+    from napari_microgen.methods.base import Disagreement, Model, Periodic, Sample, Shape
     from napari_microgen.widgets.tasks import Stopping
+
+Result = TypeVar("Result")
+
+PINK = "#ff3d7f"
 
 LARGEST_PERIOD = 1024
 """Longest side that is tried when a periodic shape is looked for, in voxels."""
@@ -37,6 +43,13 @@ class GenerationPlan:
         As in `Model.generate`.
     confidence, probabilities : bool
         Which maps to show beside the volume.
+    ensemble : int
+        Number of seeds whose volumes are counted voxel by voxel; below 2 for none. The
+        probabilities are then shares of seeds.
+    disagreement : bool
+        Whether to show where the volume does not look like what it was made from.
+    at : tuple of float
+        Where the image that the volume is made from lies in the world, along z, y, x.
     """
 
     model: Model
@@ -45,6 +58,9 @@ class GenerationPlan:
     periodic: Periodic = (False, False, False)
     confidence: bool = True
     probabilities: bool = False
+    ensemble: int = 0
+    disagreement: bool = False
+    at: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     @property
     def title(self) -> str:
@@ -54,7 +70,8 @@ class GenerationPlan:
     @property
     def bytes_needed(self) -> int:
         """Memory that generating takes."""
-        return self.model.bytes_needed(self.shape, self.probabilities)
+        entropy = 4 * int(np.prod(self.shape, dtype=object)) if self.ensemble > 1 else 0
+        return self.model.bytes_needed(self.shape, self.probabilities) + entropy
 
     def check(self) -> None:
         """Raise `InputError` if the shape is impossible or does not fit into memory."""
@@ -64,10 +81,27 @@ class GenerationPlan:
 
 @dataclasses.dataclass(frozen=True)
 class Generated:
-    """Layers to add to the viewer, the volume last, and how long they took in seconds."""
+    """Layers to add to the viewer.
+
+    Attributes
+    ----------
+    layers : list of LayerDataTuple
+        The volume last.
+    seconds : float
+        How long they took.
+    marks : list of LayerDataTuple
+        What to lay over the volume.
+    placed : bool
+        Whether all lie where they belong, on the image that the volume was made from.
+    remark : str
+        What to know about the volume; may be empty.
+    """
 
     layers: list[LayerDataTuple]
     seconds: float
+    marks: list[LayerDataTuple] = dataclasses.field(default_factory=list)
+    placed: bool = False
+    remark: str = ""
 
 
 def generation_steps(
@@ -76,15 +110,90 @@ def generation_steps(
     """Generate and measure a volume; yields the share done, returns None if it was stopped."""
     started = time.perf_counter()
     plan.check()
-    sample = yield from model_steps(
-        plan.model, plan.shape, stopping, plan.seed, plan.periodic, plan.probabilities
-    )
+    runs = 1 + plan.ensemble if plan.ensemble > 1 else 1
+    sample = yield from _part(
+        model_steps(
+            plan.model, plan.shape, stopping, plan.seed, plan.periodic,
+            plan.probabilities and runs == 1,
+        ),
+        0.0, 1 / runs,
+    )  # fmt: skip
     if sample is None:
         return None
     if not plan.confidence:
         sample = dataclasses.replace(sample, confidence=None)
+    if runs > 1:
+        steps = ensemble_steps(
+            plan.model, plan.shape, plan.ensemble, plan.seed, probabilities=plan.probabilities
+        )
+        ensemble = yield from _part(stoppable(steps, stopping), 1 / runs, 1.0)
+        if ensemble is None:
+            return None
+        sample = dataclasses.replace(
+            sample, entropy=ensemble.entropy, probabilities=ensemble.probabilities
+        )
+    placed = sample.place is not None
+    if sample.place is not None:
+        z, y, x = (a + p for a, p in zip(plan.at, sample.place, strict=True))
+        sample = dataclasses.replace(sample, place=(z, y, x))
     layers = sample_layers(sample, plan.title, phase_columns(sample, plan.periodic))
-    return Generated(layers, time.perf_counter() - started)
+    found = plan.model.disagreement(sample)
+    marks = []
+    if found is not None and plan.disagreement:
+        marks.append(disagreement_layer(found, plan, sample))
+    return Generated(layers, time.perf_counter() - started, marks, placed, remark(found, sample))
+
+
+def disagreement_layer(found: Disagreement, plan: GenerationPlan, sample: Sample) -> LayerDataTuple:
+    """Return a layer that marks where a volume does not look like what it was made from."""
+    options: dict[str, Any] = {
+        "name": f"{plan.title} disagreement",
+        "scale": found.voxel_size,
+        "units": (found.unit,) * 3,
+        "axis_labels": ("z", "y", "x"),
+        "translate": [a + p for a, p in zip(plan.at, found.place, strict=True)],
+        "colormap": phase_colormap([Phase(1, "disagrees", PINK)]),
+        "features": {"index": [1], "name": ["disagrees"], "volume fraction": [found.share]},
+        "metadata": {METADATA_KEY: dict(sample.provenance)},
+        "visible": False,
+    }
+    return found.where.astype(np.uint8), options, "labels"
+
+
+def remark(found: Disagreement | None, sample: Sample) -> str:
+    """Return how well a volume agrees with what it was made from, and how sure it is."""
+    told = []
+    if found is not None:
+        told.append(f"{100 * found.share:.1f} % of the low-resolution voxels look different in it.")
+    if sample.entropy is not None:
+        told.append(f"Mean entropy over the seeds: {sample.entropy.mean(dtype=float):.3f} of 1.")
+    return " ".join(told)
+
+
+def _part(
+    steps: Generator[float, None, Result], start: float, stop: float
+) -> Generator[float, None, Result]:
+    """Pass on the progress of a part of the work as a part of the whole."""
+    while True:
+        try:
+            done = next(steps)
+        except StopIteration as end:
+            result: Result = end.value
+            return result
+        yield start + done * (stop - start)
+
+
+def stoppable(
+    steps: Generator[float, None, Result], stopping: Stopping
+) -> Generator[float, None, Result | None]:
+    """Go through steps until they end, or return None as soon as it is asked for."""
+    while not stopping():
+        try:
+            yield next(steps)
+        except StopIteration as end:
+            result: Result = end.value
+            return result
+    return None
 
 
 def model_steps(
@@ -97,13 +206,7 @@ def model_steps(
 ) -> Generator[float, None, Sample | None]:
     """Generate a volume; yields the share done, returns None if it was stopped."""
     steps = model.generate_steps(shape, seed, periodic=periodic, probabilities=probabilities)
-    while not stopping():
-        try:
-            yield next(steps)
-        except StopIteration as end:
-            sample: Sample = end.value
-            return sample
-    return None
+    return (yield from stoppable(steps, stopping))
 
 
 def phase_columns(sample: Sample, periodic: Periodic) -> dict[str, list[Any]]:

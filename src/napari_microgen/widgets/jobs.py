@@ -16,7 +16,7 @@ from qtpy.QtWidgets import QApplication
 
 from napari_microgen.widgets.checkpoints import discard_old
 from napari_microgen.widgets.generation import generation_steps, model_steps
-from napari_microgen.widgets.placement import add_beside
+from napari_microgen.widgets.placement import add_beside, add_in_place
 from napari_microgen.widgets.preview import Preview
 from napari_microgen.widgets.side_by_side import SideBySide
 from napari_microgen.widgets.state import GenerationState, Status, TrainingState
@@ -220,13 +220,16 @@ class Jobs(QObject):
             layers = [Layer.create(*each) for each in outcome.value.layers]
             voxels = " × ".join(str(n) for n in layers[-1].data.shape[:3])
             message = f"Generated {voxels} voxels in {outcome.value.seconds:.1f} s."
+            message = f"{message} {outcome.value.remark}".rstrip()
             self._tell_generation(GenerationState(message=message))
             self.side_by_side.restore()  # which puts the volume before back to its place
-            add_beside(
-                viewer,
-                layers,
-                [x for x in viewer.layers if x.visible and isinstance(x, Labels | Image)],
-            )
+            if outcome.value.placed:
+                marks = [Layer.create(*each) for each in outcome.value.marks]
+                add_in_place(viewer, [*layers, *marks])
+                viewer.layers.selection.active = layers[-1]
+            else:
+                shown = [x for x in viewer.layers if x.visible and isinstance(x, Labels | Image)]
+                add_beside(viewer, layers, shown)
             self.generated.emit(layers[-1])
 
     # ------------------------------------------------------------------ models and tasks

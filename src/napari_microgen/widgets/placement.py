@@ -29,6 +29,16 @@ def add_beside(viewer: ViewerModel, layers: Sequence[Layer], others: Sequence[La
     viewer.fit_to_view()
 
 
+def add_in_place(viewer: ViewerModel, layers: Sequence[Layer]) -> None:
+    """Add layers to a viewer where they belong, and show everything."""
+    was_flat = viewer.dims.ndim < 3
+    for layer in layers:
+        viewer.add_layer(layer)
+    if was_flat:
+        viewer.dims.set_point(0, float(layers[-1].extent.world[:, 0].mean()))
+    viewer.fit_to_view()
+
+
 def right_of(layer: Layer, others: Sequence[Layer]) -> NDArray[np.float64]:
     """Return where a layer stands right of other layers, their tops in line, along z, y, x.
 

@@ -1,4 +1,4 @@
-"""Real and generated in two halves of the canvas, with one camera."""
+"""Real and generated side by side on the canvas, with one camera."""
 
 from __future__ import annotations
 
@@ -9,15 +9,19 @@ from napari_microgen.io.layers import METADATA_KEY
 from napari_microgen.widgets.placement import shift_onto
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
     from napari.components import ViewerModel
     from napari.layers import Layer
+    from numpy.typing import NDArray
 
 SPACING = 8
 """Gap between the halves, in pixels."""
 
 
 class SideBySide:
-    """Shows two layers in grid mode, and puts everything back afterwards.
+    """Shows layers in grid mode, and puts everything back afterwards.
 
     Parameters
     ----------
@@ -35,36 +39,53 @@ class SideBySide:
 
     @property
     def shown(self) -> bool:
-        """Whether the canvas is halved now."""
+        """Whether the canvas is divided now."""
         return self._before is not None
 
-    def show(self, real: Layer, generated: Layer) -> None:
+    def show(self, real: Layer, generated: Layer, made_from: Layer | None = None) -> None:
         """Put the real image in the left half and the generated one in the right half.
 
         Both are drawn at the same scale, and the view is the size of the generated one, so that
         equal pieces of material are compared. Until `restore`, other layers are hidden, and the
         generated one and its maps stand where the real one is, since the halves share a camera.
+
+        Parameters
+        ----------
+        real, generated : Layer
+        made_from : Layer, optional
+            What the generated one was made from, and lies on: it is put between the two, and the
+            real one stands where it is.
         """
         self.restore()
         viewer = self._viewer()
         if viewer is None or real not in viewer.layers or generated not in viewer.layers:
             return
+        if made_from is real or made_from not in viewer.layers:
+            made_from = None
+        shown = [real, generated] if made_from is None else [real, made_from, generated]
         grid = viewer.canvas.grid
         self._before = {n: getattr(grid, n) for n in ("enabled", "shape", "stride", "spacing")}
         for layer in viewer.layers:
             self._visible[layer] = layer.visible
-            layer.visible = layer in (real, generated)
-        if viewer.layers.index(real) > viewer.layers.index(generated):
-            viewer.layers.move(viewer.layers.index(real), viewer.layers.index(generated))
-        grid.shape, grid.stride, grid.spacing, grid.enabled = (1, 2), 1, SPACING, True
-        for layer in (real, generated):
+            layer.visible = layer in shown
+        for layer in shown[-2::-1]:  # the first of them lowest
+            place, after = (viewer.layers.index(x) for x in (layer, shown[shown.index(layer) + 1]))
+            if place > after:
+                viewer.layers.move(place, after)
+        grid.shape, grid.stride, grid.spacing, grid.enabled = (1, len(shown)), 1, SPACING, True
+        for layer in shown:
             layer.name_overlay.visible = True
-        self._named = [real, generated]
-        shift = shift_onto(generated, real)
-        for layer in same_origin(viewer, generated):
+        self._named = shown
+        if made_from is None:
+            self._shift(same_origin(viewer, generated), shift_onto(generated, real))
+        else:
+            self._shift([real], shift_onto(real, made_from)[-real.ndim :])
+        self._look_at(viewer, generated)
+
+    def _shift(self, layers: Sequence[Layer], shift: NDArray[np.float64]) -> None:
+        for layer in layers:
             self._places.append((layer, layer.translate.copy()))
             layer.translate = layer.translate + shift
-        self._look_at(viewer, generated)
 
     def restore(self) -> None:
         """Show the layers as they were before."""

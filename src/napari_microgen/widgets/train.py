@@ -17,6 +17,7 @@ from napari_microgen.widgets.form import ConfigForm, Folded, add_row, two_column
 from napari_microgen.widgets.inputs import LayerInputs
 from napari_microgen.widgets.jobs import jobs_of, unwrapped
 from napari_microgen.widgets.layout import Scrolled, button, row
+from napari_microgen.widgets.phase_map_table import PhaseMapTable
 from napari_microgen.widgets.preferences import training_defaults
 from napari_microgen.widgets.progress import TrainingProgress
 from napari_microgen.widgets.script import train_command
@@ -64,6 +65,7 @@ class TrainWidget(Scrolled):
     # ------------------------------------------------------------------ making it
 
     def _make_parts(self) -> None:
+        self.note_line = StatusLine()
         self.check_line = StatusLine()
         self.start_button = button("Start", self.start, "Train from the beginning.")
         self.resume_button = button(
@@ -89,6 +91,7 @@ class TrainWidget(Scrolled):
         self.folded = Folded("Images and settings", self._rows)
         self.folded.expand(animate=False)
         self.column.addWidget(self.folded)
+        self.column.addWidget(self.note_line)
         self.column.addWidget(self.check_line)
         buttons = (self.start_button, self.resume_button, self.pause_button, self.cancel_button)
         self.column.addLayout(row(*buttons))
@@ -106,6 +109,9 @@ class TrainWidget(Scrolled):
         self.inputs = LayerInputs(self._rows, self._viewer, self.chosen_method.inputs)
         config_class = self.chosen_method.config_class
         self.form = ConfigForm(self._rows, config_class, training_defaults())
+        self.phase_map: PhaseMapTable | None = None
+        if "phase_map" in self.form.editors:
+            self.phase_map = PhaseMapTable(self._rows, self.form.editors["phase_map"])
         self.inputs.changed.connect(self._on_layers)
         self.form.changed.connect(self._on_edited)
         self._on_layers()
@@ -156,16 +162,20 @@ class TrainWidget(Scrolled):
             return  # something was edited meanwhile
         self._check_task = None
         if outcome.error is not None:
+            self.note_line.tell("")
             self.check_line.fail(sentence(outcome.error, "Checking the images"))
             return
         self._images = outcome.value.images
         self._set_plan(outcome.value)
+        if self.phase_map is not None:
+            self.phase_map.offer(self._images)
 
     def _set_plan(self, plan: TrainingPlan | None) -> None:
         self.plan = plan
         self._enable()
         if plan is None:
             return
+        self.note_line.tell("\n".join(plan.notes))
         needed, free = size_text(plan.memory_bytes), size_text(plan.available_bytes)
         memory = f"Takes about {needed} of memory; {free} are free."
         if plan.warnings:
@@ -273,7 +283,7 @@ def check_steps(
 ) -> Steps:
     """Read the layers, unless that has been done, and plan the training; runs in a thread."""
     if images is None:
-        images = read_layers(layers, zero)
+        images = read_layers(layers, zero, method.inputs)
         yield
     return plan_training(method, images, zero, config)
 

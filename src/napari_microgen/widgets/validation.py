@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from napari.layers import Layer
 
-    from napari_microgen.methods.base import Config, Method
+    from napari_microgen.methods.base import Config, Input, Method
     from napari_microgen.phases import Zero
 
 
@@ -39,6 +39,8 @@ class TrainingPlan:
         Memory that it takes, and that can be had on its device.
     warnings : tuple of str
         What the user should know before starting.
+    notes : tuple of str
+        What was worked out from images and settings.
     """
 
     method: Method
@@ -49,6 +51,7 @@ class TrainingPlan:
     memory_bytes: int
     available_bytes: int
     warnings: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
@@ -56,22 +59,37 @@ class TrainingPlan:
         return f"{self.method.title} of {self.images[0].name}"
 
 
-def read_layers(layers: Sequence[Layer | None], zero: Zero) -> tuple[PhaseImage, ...]:
+def read_layers(
+    layers: Sequence[Layer | None], zero: Zero, inputs: Sequence[Input]
+) -> tuple[PhaseImage, ...]:
     """Copy the chosen layers into images.
+
+    Parameters
+    ----------
+    layers : sequence of Layer or None
+        One for each of `inputs`.
+    zero : {"phase", "unlabelled"}
+        What the label 0 means.
+    inputs : sequence of Input
 
     Raises
     ------
     InputError
-        If none is chosen, one is left out between two others, or a layer cannot be used.
+        If a needed one is left out, or an optional one before another, or a layer cannot be used.
     """
-    if not layers or layers[0] is None:
-        raise InputError(
-            "Open an image or a Labels layer to learn from, in 2D or 3D: one time point or channel "
-            "of a series."
-        )
+    left_out = False
+    for layer, wanted in zip(layers, inputs, strict=True):
+        if layer is None and not wanted.optional:
+            kinds = "an Image or Labels layer" if len(wanted.kinds) > 1 else "a Labels layer"
+            sizes = " or ".join(f"{n}D" for n in wanted.ndims)
+            raise InputError(
+                f"Open an image for '{wanted.title}': {kinds}, {sizes}, with one time point or "
+                "channel of a series."
+            )
+        if wanted.optional and layer is not None and left_out:
+            raise InputError("Choose the images in order; one between two others is missing.")
+        left_out = left_out or (wanted.optional and layer is None)
     chosen = [layer for layer in layers if layer is not None]
-    if list(layers[: len(chosen)]) != chosen:
-        raise InputError("Choose the images in order; one between two others is missing.")
     return tuple(PhaseImage.from_layer(layer, zero=zero) for layer in chosen)
 
 
@@ -96,5 +114,6 @@ def plan_training(
         )
     path = checkpoint_path(method, images, config)
     return TrainingPlan(
-        method, config, tuple(images), zero, path, needed, available, tuple(warnings)
-    )
+        method, config, tuple(images), zero, path, needed, available, tuple(warnings),
+        tuple(method.notes(images, config)),
+    )  # fmt: skip
