@@ -5,12 +5,13 @@
 
 Without a file, a Gaussian field cut into three phases is measured, and a badly connected phase
 just above its percolation threshold for d_rel. Every measurement runs in a process of its own on
-one thread; peers that are not installed (the `validation` extra) are left out. `import` is the
-time to import the library, `seconds` that of the work alone, `peak` the process's largest memory
-and `rise` its growth during the work (read from /proc, so this runs on Linux). For d_rel the
-error is against a solution to 1e-9, so that speed can be compared at equal accuracy. With
-``--memory`` peers are left out and every metric is measured once, which large volumes have time
-for.
+one thread; peers that are not installed (the `validation` extra) are left out. Times are the
+processor's, so that other programs do not disturb them: `import` to import the library, `seconds`
+for the work alone, what a library compiles for its first call included. `peak` is the process's
+largest memory and `rise` its growth during the work (read from /proc, so this runs on Linux). For
+d_rel the error is against a solution to 1e-9, so that speed can be compared at equal accuracy.
+With ``--memory`` peers are left out and every metric is measured once, which large volumes have
+time for.
 """
 
 from __future__ import annotations
@@ -318,14 +319,14 @@ def measure_apart(metric: str, who: str, volume: Path) -> dict[str, Any]:
 
 def measure_here(metric: str, who: str, file: str) -> dict[str, Any]:
     data = np.load(file)
-    start = time.perf_counter()
+    start = time.process_time()
     importlib.import_module(LIBRARIES[who.split()[0]])
-    imported = time.perf_counter()
+    imported = time.process_time()
     reset_peak()
     before = resident_bytes()
     facts: dict[str, Any] = {}
     value = WORKS[metric, who](data, facts)
-    seconds = time.perf_counter() - imported
+    seconds = time.process_time() - imported
     peak = resident_bytes(peak=True)
     return {
         "value": value, "import_seconds": imported - start, "seconds": seconds,
