@@ -1,8 +1,8 @@
 """Judge a DC-GAN as its paper does (tables 3 and 4): means and standard deviations over cubes.
 
     python benchmarks/dcgan.py electrode [--model MODEL] [--preset quick] [--steps N | --minutes M]
-        [--set KEY=VALUE]... [--volumes 8] [--cube 64] [--convergence PHASE] [--figures DIR]
-        [--save MODEL] [--json OUT.json]
+        [--set KEY=VALUE]... [--crop N] [--volumes 8] [--cube 64] [--convergence PHASE]
+        [--figures DIR] [--save MODEL] [--json OUT.json]
     python benchmarks/dcgan.py VOLUME.tif ...
     python benchmarks/dcgan.py --speed
 
@@ -56,6 +56,8 @@ def main() -> None:
         print_speed()
         return
     image = source_image(arguments.source)
+    if arguments.crop:
+        image = image.crop(*(slice(0, arguments.crop),) * 3)
     told = {"source": arguments.source}
     if arguments.model:
         model = load_model(arguments.model)
@@ -81,6 +83,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--steps", type=int, default=0, help="instead of --minutes")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--crop", type=int, help="train on so many voxels along each axis only")
     parser.add_argument("--volumes", type=int, default=8)
     parser.add_argument("--side", type=int, default=128, help="of the volumes that are cut")
     parser.add_argument("--cube", type=int, default=64, help="side of the cubes")

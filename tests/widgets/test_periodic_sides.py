@@ -163,15 +163,15 @@ def test_a_periodic_layer_is_chosen_at_once(open_dock, add_volume):
 def test_convergence_shows_a_line_and_a_row_per_size(sides, latent_model, run, tmp_path):
     sides.phase.value = 200
     run(sides, sides.convergence_button)
-    table = sides.table
+    table = sides.results.table
     assert [table.item(i, 0).text() for i in range(2)] == ["32", "64"]
     volumes = [latent_model.generate((32,) * 3, seed=s, periodic=(True,) * 3) for s in (0, 1)]
     mirror, periodic = (np.mean([solved(v.data, 0, p) for v in volumes]) for p in (False, True))
     assert float(table.item(0, 1).text()) == pytest.approx(mirror, rel=5e-3)
     assert float(table.item(0, 3).text()) == pytest.approx(periodic, rel=5e-3)
-    assert "mirror&nbsp;sides" in sides.plot.legend.text()
-    assert "At 64³ mirror sides give" in sides.verdict.text()
-    sides.save(str(tmp_path / "c.csv"))
+    assert "mirror&nbsp;sides" in sides.results.plot.legend.text()
+    assert "At 64³ mirror sides give" in sides.results.verdict.text()
+    sides.results.save(str(tmp_path / "c.csv"))
     with open(tmp_path / "c.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [(r["side"], r["volume"]) for r in rows] == [
@@ -192,10 +192,10 @@ def test_one_size_is_no_convergence(sides):
 def test_cancel_keeps_what_was_found(sides, run, qtbot):
     sides.phase.value, sides.largest.value, sides.volumes.value = 200, 128, 20
     sides.convergence_button.click()
-    qtbot.waitUntil(lambda: sides.table.rowCount() == 1, timeout=WAIT)
+    qtbot.waitUntil(lambda: sides.results.table.rowCount() == 1, timeout=WAIT)
     assert not sides.flux_button.isEnabled()
     run(sides, sides.cancel_button)
-    assert sides.table.rowCount() == 1
+    assert sides.results.table.rowCount() == 1
     assert sides.flux_button.isEnabled()
 
 

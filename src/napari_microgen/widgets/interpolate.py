@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import CheckBox, ComboBox, SpinBox
-from napari.layers import Image, Labels, Layer
-from qtpy.QtCore import Signal, Slot
+from qtpy.QtCore import Slot
 from qtpy.QtWidgets import QFileDialog, QProgressBar
 
 from napari_microgen.errors import InputError, MicrogenError
@@ -17,83 +16,27 @@ from napari_microgen.widgets.generate import boxed
 from napari_microgen.widgets.generation import next_period
 from napari_microgen.widgets.interpolation import (
     InterpolationPlan,
-    interpolation_steps,
     measured,
     save_numbers,
     series,
     unit_of,
 )
+from napari_microgen.widgets.interpolations import Interpolations
 from napari_microgen.widgets.jobs import jobs_of, unwrapped
 from napari_microgen.widgets.layout import Scrolled, button, row
 from napari_microgen.widgets.line_plot import Line, LinePlot
 from napari_microgen.widgets.model_choice import ModelChoice
 from napari_microgen.widgets.number_table import NumberTable
-from napari_microgen.widgets.placement import right_of
 from napari_microgen.widgets.result_rows import NAMES, Cell, number_text
 from napari_microgen.widgets.status import StatusLine
-from napari_microgen.widgets.workbench import Workbench, stoppable
 
 if TYPE_CHECKING:
     from magicgui.widgets.bases import ValueWidget
     from napari.viewer import Viewer
 
-    from napari_microgen.widgets.interpolation import Interpolation, News
 
 SIDE, STEPS = 64, 9
 LARGEST_SIDE, MOST_STEPS, MAX_SEED = 4096, 201, 2**31 - 1
-
-
-class Interpolations(Workbench):
-    """Interpolates in a thread, and keeps the numbers of the last way.
-
-    Attributes
-    ----------
-    plan : InterpolationPlan or None
-        The last one.
-    numbers : tuple of dict from Key to float
-        What was measured on it so far.
-    layer : Layer or None
-        Its volumes, once they are all there.
-    """
-
-    numbers_changed = Signal()
-
-    def __init__(self, viewer: Viewer) -> None:
-        super().__init__(viewer)
-        self.plan: InterpolationPlan | None = None
-        self.numbers: News = ()
-        self.layer: Layer | None = None
-
-    def interpolate(self, plan: InterpolationPlan) -> None:
-        """Make and measure volumes, and add them as one layer."""
-        if self.work.running:
-            return
-        self.plan, self.layer = plan, None
-        self._on_news(())
-        self._run(
-            f"Interpolating from {plan.title}", "Interpolating",
-            lambda stopping: stoppable(interpolation_steps(plan), stopping), self._on_made,
-        )  # fmt: skip
-
-    def _on_news(self, news: News) -> None:
-        if news is not self.numbers:
-            self.numbers = news
-            self.numbers_changed.emit()
-
-    def _on_made(self, made: Interpolation) -> str:
-        viewer = self._viewer()
-        assert viewer is not None  # or it would not have come here
-        layer = Layer.create(*made.layer())
-        self._jobs.side_by_side.restore()
-        shown = [x for x in viewer.layers if x.visible and isinstance(x, Labels | Image)]
-        layer.translate = (0, *right_of(layer, shown))
-        viewer.add_layer(layer)
-        self.layer = layer
-        viewer.dims.set_point(range(4), layer.extent.world.mean(axis=0))
-        viewer.dims.set_current_step(0, 0)
-        viewer.fit_to_view(layers=[layer])
-        self.numbers_changed.emit()
-        return f"Made {made.plan.steps} volumes; play them with the slider 'step'."
 
 
 class InterpolateWidget(Scrolled):

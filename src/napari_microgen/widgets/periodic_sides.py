@@ -4,121 +4,40 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from magicgui.widgets import ComboBox, SpinBox
-from napari.layers import Image, Labels, Layer
-from qtpy.QtCore import Signal, Slot
-from qtpy.QtWidgets import QFileDialog, QLabel, QProgressBar
+from qtpy.QtCore import Slot
+from qtpy.QtWidgets import QLabel, QProgressBar
 
-from napari_microgen.errors import InputError, MicrogenError
+from napari_microgen.errors import InputError
 from napari_microgen.io.layers import METADATA_KEY, layer_phases
 from napari_microgen.methods.base import Input
 from napari_microgen.metrics.sides import spread
+from napari_microgen.widgets.convergence_pane import ConvergencePane
 from napari_microgen.widgets.form import add_row, two_columns
 from napari_microgen.widgets.generate import boxed
 from napari_microgen.widgets.generation import next_period
 from napari_microgen.widgets.inputs import LayerInputs
 from napari_microgen.widgets.jobs import jobs_of, unwrapped
 from napari_microgen.widgets.layout import Scrolled, button, row
-from napari_microgen.widgets.line_plot import Line, LinePlot
 from napari_microgen.widgets.model_choice import ModelChoice
-from napari_microgen.widgets.number_table import NumberTable
-from napari_microgen.widgets.periodic_flux import (
-    MOST_SIZES,
-    ConvergencePlan,
-    FluxPlan,
-    convergence_of,
-    flux_steps,
-    save_convergence,
-    saving_sentence,
-)
-from napari_microgen.widgets.placement import right_of
-from napari_microgen.widgets.result_rows import Cell, number_text
+from napari_microgen.widgets.periodic_bench import PeriodicSides
+from napari_microgen.widgets.periodic_flux import MOST_SIZES, ConvergencePlan, FluxPlan
+from napari_microgen.widgets.result_rows import number_text
 from napari_microgen.widgets.status import StatusLine
 from napari_microgen.widgets.tables import SmallTable
-from napari_microgen.widgets.workbench import Workbench, stoppable
 
 if TYPE_CHECKING:
     from magicgui.widgets.bases import ValueWidget
+    from napari.layers import Layer
     from napari.viewer import Viewer
 
     from napari_microgen.methods.base import Model
-    from napari_microgen.metrics.periodicity import Convergence, Size
-    from napari_microgen.widgets.periodic_flux import Flux
 
 VOLUME = Input("volume", "Volume", "A periodic volume; leave it open to make a new one of the "
                "model below.", kinds=("labels",), ndims=(3,), optional=True)  # fmt: skip
 
 SIDE, SMALLEST, LARGEST, VOLUMES = 96, 32, 128, 4
 LARGEST_SIDE, MAX_SEED = 4096, 2**31 - 1
-
-
-class PeriodicSides(Workbench):
-    """Solves diffusion with both kinds of sides in a thread, and keeps the last results.
-
-    Attributes
-    ----------
-    flux : Flux or None
-    maps : tuple of Layer
-        Its flux maps with mirror and with periodic sides.
-    plan : ConvergencePlan or None
-        The last convergence.
-    convergence : Convergence or None
-        What was found of it so far.
-    """
-
-    flux_changed = Signal()
-    convergence_changed = Signal()
-
-    def __init__(self, viewer: Viewer) -> None:
-        super().__init__(viewer)
-        self.flux: Flux | None = None
-        self.maps: tuple[Layer, ...] = ()
-        self.plan: ConvergencePlan | None = None
-        self.convergence: Convergence | None = None
-
-    def show_flux(self, plan: FluxPlan) -> None:
-        """Add flux maps with both kinds of sides."""
-        self._run(
-            "Solving diffusion", "Solving diffusion",
-            lambda stopping: stoppable(flux_steps(plan), stopping), self._on_flux,
-        )  # fmt: skip
-
-    def converge(self, plan: ConvergencePlan) -> None:
-        """Measure how D_rel converges with the volume's size."""
-        if self.work.running:
-            return
-        self.plan = plan
-        self._run(
-            "Measuring convergence", "Measuring convergence",
-            lambda stopping: stoppable(convergence_of(plan), stopping), self._on_converged,
-        )  # fmt: skip
-
-    def _on_news(self, news: Convergence) -> None:
-        if news is not self.convergence:
-            self.convergence = news
-            self.convergence_changed.emit()
-
-    def _on_converged(self, found: Convergence) -> str:
-        self._on_news(found)
-        return "Done."
-
-    def _on_flux(self, flux: Flux) -> str:
-        viewer = self._viewer()
-        assert viewer is not None  # or it would not have come here
-        layers = [Layer.create(*each) for each in flux.layers]
-        self._jobs.side_by_side.restore()
-        if len(layers) > 2:  # a new volume, which needs a place
-            shown = [x for x in viewer.layers if x.visible and isinstance(x, Labels | Image)]
-            for layer in layers:
-                layer.translate = right_of(layers[0], shown)
-        for layer in layers:
-            viewer.add_layer(layer)
-        self.flux, self.maps = flux, tuple(layers[-2:])
-        self._jobs.side_by_side.show(*self.maps)
-        self.flux_changed.emit()
-        more = f"by {100 * flux.sides.gain:.1f} %" if flux.sides.mirror.d_rel else "from nothing"
-        return f"Periodic sides raise D_rel of {flux.title} {more}."
 
 
 class PeriodicSidesWidget(Scrolled):
@@ -187,12 +106,7 @@ class PeriodicSidesWidget(Scrolled):
             "Measure convergence", self.start_convergence, "Solve diffusion in growing volumes."
         )
         self.bar = QProgressBar()
-        self.plot = LinePlot(self._viewer)
-        self.verdict = QLabel()
-        self.verdict.setWordWrap(True)
-        self.table = NumberTable()
-        self.copy_button = button("Copy", self.table.copy, "Copy the rows for a spreadsheet.")
-        self.save_button = button("Save…", self._ask_save, "Save D_rel of every volume as CSV.")
+        self.results = ConvergencePane(self._viewer)
 
     def _lay_out(self) -> None:
         self.column.addLayout(row(self.flux_button, self.side_button, self.cancel_button))
@@ -201,9 +115,8 @@ class PeriodicSidesWidget(Scrolled):
             self.column.addWidget(part)
         self.column.addWidget(self.about)
         self.column.addLayout(self._sizes)
-        for part in (self.convergence_button, self.verdict, self.plot, self.table):
+        for part in (self.convergence_button, self.results):
             self.column.addWidget(part)
-        self.column.addLayout(row(self.copy_button, self.save_button))
         self.column.addStretch()
 
     def _connect(self) -> None:
@@ -349,46 +262,8 @@ class PeriodicSidesWidget(Scrolled):
 
     @Slot()
     def _on_convergence(self) -> None:
-        found, plan = self.bench.convergence, self.bench.plan
-        there = found is not None and bool(found.sizes)
-        for part in (self.copy_button, self.save_button, self.verdict):
-            part.setVisible(there)
-        if found is None or plan is None or not there:
-            self.plot.show_lines("", ())
-            self.table.show_rows((), ())
-            return
-        self.verdict.setText(saving_sentence(found))
-        sides = [size.side for size in found.sizes]
-        lines = [
-            Line(f"{kind} sides", sides, *statistics(found.sizes, kind))
-            for kind in ("mirror", "periodic")
-        ]
-        self.plot.show_lines(f"D_rel of {plan.title} by side (voxels)", lines, found.bulk)
-        columns = ("Side", "Mirror", "±", "Periodic", "±")
-        values = zip(sides, *(v for line in lines for v in (line.y, line.spread)), strict=True)
-        self.table.show_rows(columns, [
-            [Cell(f"{side}", side), *(Cell(number_text(v), v, f"{v:.6g}") for v in rest)]
-            for side, *rest in values
-        ])  # fmt: skip
-
-    @Slot()
-    def _ask_save(self) -> None:
-        path, _ = QFileDialog.getSaveFileName(
-            self, "Save convergence", "convergence.csv", "Table (*.csv)"
-        )
-        if path:
-            self.save(path)
-
-    def save(self, path: str) -> None:
-        """Write D_rel of every volume as CSV."""
-        if self.bench.convergence is None:
-            return
-        try:
-            save_convergence(self.bench.convergence, path)
-        except MicrogenError as error:
-            self.state_line.fail(str(error))
-        else:
-            self.state_line.tell(f"Saved as {path}")
+        plan, found = self.bench.plan, self.bench.convergence
+        self.results.show_convergence("" if plan is None else plan.title, found)
 
 
 def can_be_periodic(model: Model) -> bool:
@@ -410,9 +285,3 @@ def periods(model: Model, smallest: int, largest: int) -> tuple[int, ...]:
         found.append(side)
         side = next_period(model, 0, side + 1)
     return tuple(spread(found, MOST_SIZES))
-
-
-def statistics(sizes: tuple[Size, ...], kind: str) -> tuple[list[float], list[float]]:
-    """Return the mean and the standard deviation between the volumes of every size."""
-    values = [getattr(size, kind) for size in sizes]
-    return [float(np.mean(v)) for v in values], [float(np.std(v)) for v in values]
