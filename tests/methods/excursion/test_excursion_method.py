@@ -18,6 +18,7 @@ from napari_microgen.methods.excursion.calibration import (
 )
 from napari_microgen.methods.excursion.covariances import bump_weights, shell_basis
 from napari_microgen.methods.excursion.estimator import estimate_coverage
+from napari_microgen.methods.excursion.ladder import next_job
 from napari_microgen.methods.excursion.models import Scalars
 from napari_microgen.methods.excursion.training import verdict
 from napari_microgen.phases import PhaseImage
@@ -122,6 +123,25 @@ def test_distinct_orders_are_tried_once():
     counts = [len(candidates(n, 3)) for n in ("independent", "correlated", "gaussian+chi2")]
     assert counts == [3, 6, 6]
     assert [len(candidates(n, 2)) for n in ("gaussian", "chi2", "correlated")] == [1, 2, 0]
+
+
+def test_richer_models_are_tried_where_simpler_ones_are_not_good():
+    def tried(surface, **changes):
+        settings, misfits = config(**changes), []
+        while (job := next_job(settings, 3, misfits)) is not None:
+            c = job.candidate
+            known = (c.model, c.roles, c.sign, 0.002, 0.01, surface, 0.1, 0.5)
+            misfits.append(Misfit(*known, job.spectrum, job.algorithm))
+        return [(m.model, m.spectrum, m.algorithm) for m in misfits]
+
+    simple = ["independent"] * 3 + ["correlated"] * 2
+    assert [m for m, _, _ in tried(0.02)] == simple
+    assert [m for m, _, _ in tried(0.2)] == [*simple, *["gaussian+chi2"] * 2]
+    assert len(tried(0.02, orders="all")) == 3 + 6 + 6
+    asked = tried(0.02, model="lowparam", algorithm="3")[5:]
+    assert [w for _, *w in asked] == [["lowparam", "exact"], ["lowparam", "3"]]
+    kernels = tried(0.02, spectrum="kernels", algorithm="1")
+    assert {s for _, s, _ in kernels} == {"kernels"} and kernels[-1][2] == "1"
 
 
 def test_progress_ends_with_a_judged_model_and_a_full_bar(trained):

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 SIDE = 512
 SEEDS = (1, 2)
+GOOD = {"s2_rmse": 0.003, "surface": 0.05, "shape": 0.1}
+"""Errors below which a model is good."""
+
 NEARLY_AS_GOOD = 1.25
 """Fits whose error is within this factor of the least are told apart by their score."""
 
@@ -32,8 +35,8 @@ class Misfit:
 
     Attributes
     ----------
-    model, first_phase, sign
-        What was fitted, and the index of the image phase that is cut out first.
+    model, roles, sign
+        What was fitted, see `Candidate`.
     s2_rmse : float
         Root mean squared error of the two-point coverage functions.
     start_rmse : float
@@ -69,6 +72,11 @@ class Misfit:
     def shape(self) -> float:
         """Distance between chord-length distributions, averaged over phases."""
         return self.chord / len(self.roles)
+
+    @property
+    def passes(self) -> bool:
+        """Whether it is good enough for richer models not to be worth their time."""
+        return all(getattr(self, name) <= limit for name, limit in GOOD.items())
 
     @property
     def stage(self) -> tuple[bool, bool]:

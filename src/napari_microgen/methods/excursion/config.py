@@ -15,7 +15,8 @@ class ExcursionConfig(Config):
     """Settings of the calibration of excursion sets.
 
     ``quick`` tries every phase as the first one with the simplest model, and the richer models
-    with the phase that was best; ``standard`` tries every model in every order of the phases.
+    with the phase that was best, as far as they are needed; ``standard`` tries every model in
+    every order of the phases.
     ``paper`` takes model, kernels, algorithm and patience of paper 002, in every order.
     """
 
@@ -38,7 +39,8 @@ class ExcursionConfig(Config):
     orders: str = setting(
         "best",
         "Which phase is cut out first matters: try all orders with every model, or with the "
-        "richer models only those that were best with the simplest.",
+        "richer models only those that were best with the simplest, and leave out the richest "
+        "where a simpler one is good.",
         choices=("best", "all"),
     )
     algorithm: str = setting(
