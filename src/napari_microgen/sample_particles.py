@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
+    from napari_microgen.methods.particles.diagram import Diagram
     from napari_microgen.methods.particles.shell import ShellLaw
     from napari_microgen.phases import PhaseImage
 
@@ -14,11 +15,26 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 CT_SHAPE = (160, 208, 208)
-CT_VOXEL = 0.128
+CT_VOXEL = 0.6
 CT_PARTICLES = 150
 CT_GREYS = (70.0, 150.0)
 CT_NOISE = 18.0
 MEAN_RADIUS = 9.0
+
+GRAIN_INTENSITY = 0.0026
+GRAIN_DIAGONALS = (
+    ((1.1, 1.7), (5.0, 8.0), (5.0, 8.0)),
+    ((3.0, 5.0), (3.0, 5.0), (3.0, 5.0)),
+)
+ROUND_SHARE = 0.35
+GRAIN_OFFSETS = (5.0, 35.0)
+GRAIN_PIXEL = 0.05
+GRAIN_UNIT = 1.5
+"""Pixels per unit of length of the paper."""
+
+SECTION_SHAPE = (321, 321)
+SECTION_RADIUS = 120.0
+TRUTH_RADIUS = 80
 
 
 # ---------------------------------------------------------------------- shells
@@ -99,3 +115,101 @@ def open_particles() -> list[LayerData]:
         (ct_scan(), {"name": "Particles: CT", "visible": False, **common}, "image"),
         (ct_particles(), {"name": "Particles: numbered", **common}, "labels"),
     ]
+
+
+# ---------------------------------------------------------------------- grains
+
+
+def true_grains(seed: int, reach: float) -> Diagram:
+    """Return the diagram behind the sample's grains, in the paper's units.
+
+    Seeds are a Poisson process of 0.0026 per cubic unit. Two thirds of the grains are drawn out
+    along the radius, the others as long as wide; all differ in size and shape, independently of
+    their neighbours.
+
+    Parameters
+    ----------
+    seed : int
+        Which realisation.
+    reach : float
+        Half the side of the cube that is filled.
+    """
+    import torch
+
+    from napari_microgen.methods.particles.diagram import Diagram, metrics, radial_bases
+    from napari_microgen.methods.particles.seeds import poisson_seeds
+
+    seeds = poisson_seeds(GRAIN_INTENSITY, seed, reach)
+    random = np.random.default_rng((seed, 2))
+    n = len(seeds)
+    long, round_ = (
+        random.uniform([a for a, _ in ends], [b for _, b in ends], (n, 3))
+        for ends in GRAIN_DIAGONALS
+    )
+    diagonals = np.where(random.random((n, 1)) < ROUND_SHARE, round_, long)
+    offsets = random.uniform(*GRAIN_OFFSETS, n)
+    bases = radial_bases(torch.from_numpy(seeds.points), torch.from_numpy(seeds.turns))
+    matrices = metrics(bases, torch.from_numpy(diagonals)).numpy()
+    return Diagram(seeds.points, diagonals, matrices, offsets)
+
+
+def grain_section(seed: int) -> NDArray[np.int32]:
+    """Make an EBSD-like map of a planar section through a particle's centre.
+
+    Returns
+    -------
+    ndarray of int32, shape `SECTION_SHAPE`
+        Grains numbered from 1; 0 outside the particle, and at about 4 % of its pixels, most of
+        them between grains, which could not be indexed. The centre is the middle of the image.
+    """
+    from napari_microgen.methods.particles.shell import Voxeliser
+
+    half = SECTION_SHAPE[0] // 2
+    reach = half / GRAIN_UNIT
+    random = np.random.default_rng((seed, 3))
+    outline = true_shells().sample(random)
+    outline *= SECTION_RADIUS / (outline[0] / np.sqrt(4 * np.pi))
+    inside = Voxeliser(outline).inside((0, -half, -half), (1, *SECTION_SHAPE))[0]
+    owner = true_grains(seed, reach + 16).owners((0, -reach, -reach), (1, *SECTION_SHAPE),
+                                                 1 / GRAIN_UNIT)[0]  # fmt: skip
+    numbers = renumbered(np.where(inside, owner + 1, 0))
+    edge = np.zeros(numbers.shape, bool)
+    edge[:-1] |= numbers[:-1] != numbers[1:]
+    edge[:, :-1] |= numbers[:, :-1] != numbers[:, 1:]
+    lost = random.random(numbers.shape) < np.where(edge, 0.12, 0.01)
+    return np.where(lost, 0, numbers).astype(np.int32)
+
+
+def grain_volume(seed: int = 0) -> NDArray[np.int32]:
+    """Make the grains of a ball, the known 3D truth behind `grain_section`.
+
+    Returns
+    -------
+    ndarray of int32, shape (161, 161, 161)
+        On the sections' pixels; the centre is the middle.
+    """
+    half = TRUTH_RADIUS
+    reach = half / GRAIN_UNIT
+    side = 2 * half + 1
+    owner = true_grains(seed, reach + 16).owners((-reach,) * 3, (side,) * 3, 1 / GRAIN_UNIT)
+    z, y, x = np.ogrid[-half : half + 1, -half : half + 1, -half : half + 1]
+    return renumbered(np.where(z * z + y * y + x * x <= half * half, owner + 1, 0))
+
+
+def renumbered(numbers: NDArray[np.integer]) -> NDArray[np.int32]:
+    """Number what occurs from 1, in ascending order; 0 stays."""
+    values, index = np.unique(numbers, return_inverse=True)
+    return np.asarray(index.reshape(numbers.shape) + (values[0] != 0), np.int32)
+
+
+def section_images(count: int = 6) -> list[PhaseImage]:
+    """Return sections of so many particles, ready to be learned from."""
+    from napari_microgen.phases import PhaseImage
+
+    return [
+        PhaseImage.from_numbered(
+            grain_section(seed), voxel_size=(GRAIN_PIXEL,) * 2, unit="um",
+            name=f"Grains: section {seed}",
+        )
+        for seed in range(1, count + 1)
+    ]  # fmt: skip

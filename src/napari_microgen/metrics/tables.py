@@ -93,6 +93,12 @@ def finite_share(values: Sequence[float]) -> float:
     return float(np.mean(np.isfinite(values))) if len(values) else np.nan
 
 
+def write_columns(path: str | Path, columns: Mapping[str, Any]) -> None:
+    """Write columns of equal length as a table; raises as `write_csv`."""
+    rows = zip(*columns.values(), strict=True)
+    write_csv(path, list(columns), (dict(zip(columns, row, strict=True)) for row in rows))
+
+
 def plain(value: Any) -> Any:
     """Return numbers, or arrays of them, as JSON can hold them.
 

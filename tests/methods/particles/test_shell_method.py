@@ -118,7 +118,7 @@ def test_parts_of_a_volume_are_what_the_whole_says(model):
 
 
 def test_other_voxel_sizes_and_meshes_show_the_same_particle(model):
-    finer = model.with_voxel_size(0.064)
+    finer = model.with_voxel_size(0.3)
     unit = float(model.table(2, np.zeros(1))["volume (um^3)"][0])
     for each in (model, finer):
         sample = each.generate(each.fitting_shape(2), 2)

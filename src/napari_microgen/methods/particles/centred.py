@@ -45,6 +45,10 @@ class CentredModel(Model):
     def fitting_shape(self, seed: int = 0) -> Shape:
         """Return the smallest shape that holds the whole particle of a seed."""
 
+    def parameters(self, seed: int) -> dict[str, NDArray[Any]]:
+        """Return the continuous tessellation of a seed's particle; empty where there is none."""
+        return {}
+
     def check_shape(self, shape: Sequence[int], periodic: Sequence[bool]) -> None:
         """Raise `InputError` if no volume of this shape can be made."""
         super().check_shape(shape, periodic)

@@ -1,0 +1,183 @@
+"""Grains as a method: from planar sections to grain architectures (paper 004, 2.2, 2.4, 2.5)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_microgen.errors import InputError
+from napari_microgen.methods.base import Config, Input, Method
+from napari_microgen.methods.particles.cutouts import SectionCutouts
+from napari_microgen.methods.particles.grain_config import GrainConfig
+from napari_microgen.methods.particles.grain_model import GrainModel
+from napari_microgen.methods.particles.grain_training import GrainTraining
+from napari_microgen.methods.particles.sections import read_section, unit_length
+from napari_microgen.metrics.grains import section_descriptors
+from napari_microgen.training.loop import Schedule, TrainingLoop
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from napari_microgen.methods.base import Progress
+    from napari_microgen.methods.particles.sections import Section
+    from napari_microgen.phases import PhaseImage
+
+UNINDEXED = 0.2
+"""Share of unindexed pixels above which the user is warned."""
+
+NO_PREFERENCE = 0.1
+"""KS distance of the angles from a uniform distribution below which grains point anywhere."""
+
+COARSE = 5.0
+"""Grains narrower than so many pixels are drawn too coarsely to have a shape."""
+
+FEW = 200
+BARS = 6
+
+
+class Grains(Method):
+    """EBSD sections through particles to 3D grain architectures (paper 004)."""
+
+    name = "grains"
+    title = "Particle grains"
+    paper = "Stereological GAN of a generalised balanced power diagram (paper 004)"
+    config_class = GrainConfig
+    model_class = GrainModel
+    budget = ("preset", "minutes", "steps", "preview_seconds", "threads")
+    points = "centres"
+    inputs = (
+        Input(
+            "section", "Section", "A 2D Labels layer with a number per grain of a section through "
+            "a particle's centre, 0 for what was not indexed.", ("numbered",), several=True,
+        ),
+    )  # fmt: skip
+
+    def check(self, data: Sequence[PhaseImage], config: Config) -> list[str]:
+        """Check images and settings; see `Method.check`."""
+        settings = _own(config)
+        sections = self.read(data, settings)
+        SectionCutouts(sections, unit_length(sections))
+        warnings = [w for section in sections for w in _section_warnings(section)]
+        count = sum(s.n_grains for s in sections)
+        if count < FEW:
+            warnings.append(
+                f"There are only {count} grains to learn from; {FEW} are the least from which "
+                "distributions can be told."
+            )
+        return warnings
+
+    def read(self, data: Sequence[PhaseImage], config: GrainConfig) -> list[Section]:
+        """Return the sections that the images show, filled and with their centres.
+
+        Raises
+        ------
+        InputError
+            If they cannot be learned from.
+        """
+        self.check_inputs(data)
+        images = [part for image in data for part in _flat(image, config.stack)]
+        size = images[0].voxel_size
+        if any(not np.allclose(i.voxel_size, size, rtol=0.01) for i in images):
+            raise InputError("The sections have different pixel sizes; resample them to one.")
+        if abs(size[0] / size[1] - 1) > 0.01:
+            raise InputError(
+                f"'{images[0].name}' has pixels of {size[0]:g} x {size[1]:g} {images[0].unit}; "
+                "resample it to square ones."
+            )
+        centres = config.given_centres
+        if centres and len(centres) != len(images):
+            raise InputError(
+                f"There are {len(images)} sections and {len(centres)} centres; give one centre per "
+                "section in the order of the sections, or none for the centroids."
+            )
+        if not centres:
+            return [read_section(image) for image in images]
+        return [read_section(i, c) for i, c in zip(images, centres, strict=True)]
+
+    def memory_needed(self, data: Sequence[PhaseImage], config: Config) -> int:
+        """Estimate the memory of the tessellations of one step and of the sections."""
+        settings = _own(config)
+        cutouts = settings.generated * 32**2 * 4
+        pixels = sum(int(np.prod(i.shape)) for i in data)
+        return int(400e6 + cutouts * (250 * 3 + 48 * 6) + settings.batch * 2e6 + 60 * pixels)
+
+    def train(
+        self,
+        data: Sequence[PhaseImage],
+        config: Config,
+        *,
+        checkpoint: Path | None = None,
+        resume: bool = False,
+    ) -> Iterator[Progress]:
+        """Train; see `Method.train`."""
+        settings = _own(config)
+        sections = self.read(data, settings)
+        schedule = Schedule(
+            settings.minutes, settings.steps, settings.fidelity_every, 0, settings.preview_seconds
+        )
+        loop = TrainingLoop(
+            lambda: GrainTraining(data, sections, settings), schedule,
+            self.signature(data, settings), checkpoint,
+        )  # fmt: skip
+        return loop.run(resume)
+
+
+def _flat(image: PhaseImage, stack: bool) -> list[PhaseImage]:
+    """Return the sections of an image."""
+    if image.ndim == 2:
+        return [image]
+    if not stack:
+        raise InputError(
+            f"'{image.name}' is 3D; grains are learned from 2D sections, so turn on 'stack' if its "
+            "slices are sections of different particles, or choose the slice through the centre."
+        )
+    return [
+        replace(image, data=part, voxel_size=image.voxel_size[1:], name=f"{image.name}, {i}")
+        for i, part in enumerate(image.data)
+    ]
+
+
+def _section_warnings(section: Section) -> list[str]:
+    warnings = []
+    if section.unindexed > UNINDEXED:
+        warnings.append(
+            f"{100 * section.unindexed:.0f} % of the particle in '{section.name}' is not indexed "
+            "and goes to the nearest grains."
+        )
+    width = float(np.sqrt(section.area / section.n_grains))
+    if width < COARSE:
+        warnings.append(
+            f"The grains of '{section.name}' are only {width:.1f} pixels wide; a finer map would "
+            "show their shapes better."
+        )
+    angles = section_descriptors(section.numbers, section.centre)["angle"]
+    if radial_preference(angles) < NO_PREFERENCE:
+        counts, _ = np.histogram(angles, BARS, (0, 90))
+        shares = ", ".join(f"{100 * n / max(1, len(angles)):.0f}" for n in counts)
+        warnings.append(
+            f"The grains of '{section.name}' do not point to the centre more than elsewhere "
+            f"(angles in steps of {90 // BARS} degrees: {shares} %; evenly spread: "
+            f"{100 // BARS} % each); it may not pass through the particle's centre, and is better "
+            "left out."
+        )
+    return warnings
+
+
+def radial_preference(angles: NDArray[np.float64]) -> float:
+    """Return the KS distance of angles to the radius, in degrees, from an even distribution."""
+    if not len(angles):
+        return 0.0
+    ordered = np.sort(angles) / 90
+    steps = np.arange(len(ordered) + 1) / len(ordered)
+    return float(max(np.max(steps[1:] - ordered), np.max(ordered - steps[:-1])))
+
+
+def _own(config: Config) -> GrainConfig:
+    if not isinstance(config, GrainConfig):
+        raise InputError("Particle grains need their own settings (GrainConfig).")
+    return config
