@@ -21,6 +21,7 @@ METHODS: dict[str, str] = {
     "dcgan": "napari_microgen.methods.dcgan:DCGAN",
     "excursion": "napari_microgen.methods.excursion:ExcursionSets",
     "shell": "napari_microgen.methods.particles.shell_method:Shells",
+    "grains": "napari_microgen.methods.particles.grain_method:Grains",
 }
 """Registered methods: name and where the class is."""
 
