@@ -315,7 +315,7 @@ def test_grey_models_give_no_confidence(run, train_tiny, tmp_path):
     grey = train_tiny(image).save(tmp_path / "grey")
     shape = ("--shape", 4, 5, 6)
     answer = run("generate", grey, *shape, "--out", tmp_path / "v.tif", "--confidence", "c.tif")
-    refused(answer, "no confidence")
+    refused(answer, "neither confidence")
     assert run("generate", grey, *shape, "--out", tmp_path / "v.tif")[0] == 0
     assert read_tiff(tmp_path / "v.tif").data.dtype == np.float32
 
