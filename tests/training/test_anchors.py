@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from napari_microgen.phases import PhaseImage
-from napari_microgen.training.anchors import LAGS, TwoPointAnchor, lattice_variance
+from napari_microgen.training.anchors import LAGS, FollowedAnchor, TwoPointAnchor, lattice_variance
 from napari_microgen.training.patches import PatchSampler
 
 
@@ -50,3 +50,37 @@ def test_a_lattice_has_its_own_variance_and_noise_next_to_none():
     assert lattice_variance(torch.ones_like(volume), 16) == 0
     noise = torch.rand(1, 1, 64, 64, 64, generator=torch.Generator().manual_seed(0))
     assert lattice_variance(noise, 16) == pytest.approx(1 / 12 / 64, rel=0.1)
+
+
+def test_volumes_may_differ_where_only_their_mean_is_held():
+    noise = np.random.default_rng(0).integers(0, 2, (200, 200))
+    sampler = PatchSampler(PhaseImage.from_labels(noise), 64, "none")
+    build = (sampler, np.random.default_rng(0), torch.device("cpu"))
+    single, followed = TwoPointAnchor(*build), FollowedAnchor(*build)
+    random = torch.Generator().manual_seed(0)
+    losses = []
+    for step in range(60):
+        share = 0.4 if step % 2 else 0.6
+        first = (torch.rand(16, 1, 64, 64, generator=random) < share).float()
+        volume = torch.cat([first, 1 - first], 1)
+        losses.append((float(single.loss(volume)), float(followed.loss(volume))))
+    alone, together = np.mean(losses[20:], axis=0)
+    assert alone > 9
+    assert together * 0.05 < 0.01 * alone  # 0.05: scaled to the gradient of a whole step
+    everywhere = torch.ones(16, 2, 64, 64) * torch.tensor([1.0, 0.0])[:, None, None]
+    before = float(followed.loss(everywhere))
+    for _ in range(20):
+        after = float(followed.loss(everywhere))
+    assert after > 10 * before
+
+
+def test_the_gradient_of_the_followed_mean_is_that_of_a_whole_step():
+    noise = np.random.default_rng(0).integers(0, 2, (200, 200))
+    sampler = PatchSampler(PhaseImage.from_labels(noise), 64, "none")
+    followed = FollowedAnchor(sampler, np.random.default_rng(0), torch.device("cpu"))
+    followed.seen = [followed.means + 0.1, followed.correlations]
+    volume = sampler.draw(8, np.random.default_rng(1)).requires_grad_(True)
+    followed.loss(volume).backward()
+    # Fractions too high by 0.1 in either phase: 2 x 0.1 x 1000 / 2 phases, over the pixels.
+    gradient = volume.grad.sum((0, 2, 3))
+    torch.testing.assert_close(gradient, torch.full((2,), 100.0), atol=12, rtol=0)

@@ -18,12 +18,12 @@ _PAPER: dict[str, Any] = {
     "direct": False, "critic_widths": "64 128 256 512", "loss": "wasserstein", "critic_steps": 5,
     "volumes": 8, "generator_volumes": 8, "planes": 56, "real_patches": 64,
     "generator_rate": 1e-4, "critic_rate": 1e-4, "beta1": 0.5, "beta2": 0.999, "penalty": 10.0,
-    "averaging": 0.999, "warm_up": 0, "anchor": 0.0, "fidelity_every": 50,
+    "sharpness": 100.0, "averaging": 0.999, "warm_up": 0, "anchor": 0.0, "fidelity_every": 50,
 }  # fmt: skip
 
 _STANDARD: dict[str, Any] = {
     "minutes": 60.0, "widths": "32 64 128 256", "critic_widths": "64 128 256", "volumes": 4,
-    "planes": 14, "real_patches": 64, "fidelity_every": 100, "patience": 6000,
+    "planes": 14, "real_patches": 64, "generator_rate": 5e-4, "patience": 6000,
     "mixed_precision": True,
 }  # fmt: skip
 
@@ -67,8 +67,17 @@ class SuperResConfig(SectionConfig):
         minimum=0, maximum=10_000, advanced=True,
     )  # fmt: skip
     sharpness: float = setting(
-        100.0, "Inverse temperature of the softmax that segments the coarsened result.",
+        20.0,
+        "Inverse temperature of the softmax that segments the coarsened result (paper 001: low "
+        "temperature; its code: 100). Above 50 wrong voxels hardly have a gradient.",
         minimum=1, maximum=1000, advanced=True,
+    )  # fmt: skip
+    generator_rate: float = setting(
+        1e-3, "Adam learning rate of the generator.", minimum=1e-7, maximum=0.1, advanced=True
+    )
+    fidelity_every: int = setting(
+        100, "Steps between two measurements of the averaged generator.",
+        minimum=1, maximum=10**6, advanced=True,
     )  # fmt: skip
     noise_channels: int = setting(
         4, "Channels of noise beside the volume's phases (paper 001: 1).",
