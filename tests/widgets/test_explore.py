@@ -22,7 +22,7 @@ from napari_microgen.widgets.explore_models import FRESH
 from napari_microgen.widgets.jobs import jobs_of
 from napari_microgen.widgets.latest import Latest
 from napari_microgen.widgets.status import ERROR
-from napari_microgen.widgets.sweep import AS_FILES, AS_LAYERS
+from napari_microgen.widgets.sweep_pane import AS_FILES, AS_LAYERS
 
 WAIT = 20_000
 SECTION, VOLUME = "Explore: section", "Explore: volume"
@@ -344,6 +344,23 @@ def test_another_image_is_held_against_the_model_or_refused(explore, viewer, lab
     assert not explore.curves.line.text()
 
 
+def test_curves_of_squared_fields_are_refined_when_nothing_moves(open_dock, viewer, until):
+    weights = torch.stack([bump_weights(6.0, 60)] * 5)
+    scalars = Scalars(
+        torch.tensor([2.5, 2.0], dtype=torch.float64), torch.tensor(0.3, dtype=torch.float64),
+        torch.ones(2, dtype=torch.float64),
+    )  # fmt: skip
+    fit = Fit(Candidate("gaussian+chi2", (0, 1, 2)), weights, scalars, 0, 0)
+    phases = fresh_model(3).origin.phases
+    origin = Origin("excursion", {}, "labels", phases, (1.0,) * 3, "pixel")
+    widget = open_dock("Explore")
+    widget.jobs.add_model("squares", ExcursionModel(origin, fit))
+    move(widget, "weight_1", 1.5)
+    fine = widget.exploration.predict(widget.values, fine=True).curves[0, 1]
+    line = widget.curves.plot._lines[0, 1]
+    until(lambda: np.allclose(line.getData()[1], fine, atol=1e-12))
+
+
 # ---------------------------------------------------------------------- taking it along
 
 
@@ -410,7 +427,7 @@ def test_a_sweep_fills_its_table_and_is_saved_as_csv(pane, until, tmp_path):
     assert pane.metric.value == "ssa"
     assert pane.table.rowCount() == 6
     header = [pane.table.horizontalHeaderItem(j).text() for j in range(5)]
-    assert header == ["No.", "Fraction of pore", "Length", "measured", "predicted"]
+    assert header == ["#", "Fraction of pore", "Length", "measured", "predicted"]
     assert "Length&nbsp;0.5" in pane.plot.legend.text()
     pane.table.sortItems(3, Qt.SortOrder.DescendingOrder)
     surfaces = [float(pane.table.item(i, 3).text()) for i in range(6)]

@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from magicgui.widgets import ComboBox, FloatSpinBox
 from napari.utils.notifications import show_error, show_info
 from qtpy.QtCore import Slot
@@ -23,6 +22,7 @@ from napari_microgen.methods.excursion.model import ExcursionModel
 from napari_microgen.widgets.explore_curves import CurvesPane
 from napari_microgen.widgets.explore_layers import ExploreLayers
 from napari_microgen.widgets.explore_models import Source, sources, tried_rows
+from napari_microgen.widgets.explore_numbers import NumbersTable
 from napari_microgen.widgets.explore_sliders import Sliders
 from napari_microgen.widgets.form import add_row, two_columns
 from napari_microgen.widgets.generate import boxed, describe
@@ -30,9 +30,9 @@ from napari_microgen.widgets.generation import model_steps
 from napari_microgen.widgets.jobs import jobs_of, unwrapped
 from napari_microgen.widgets.latest import Latest
 from napari_microgen.widgets.layout import Scrolled, button, row
-from napari_microgen.widgets.result_rows import number_text
 from napari_microgen.widgets.status import StatusLine
-from napari_microgen.widgets.sweep import SweepPane, Sweeps
+from napari_microgen.widgets.sweep_pane import SweepPane
+from napari_microgen.widgets.sweeps import Sweeps
 from napari_microgen.widgets.tables import SmallTable
 from napari_microgen.widgets.text import sentence
 
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
 
     from napari_microgen.methods.base import Sample
-    from napari_microgen.methods.excursion.exploration import Prediction
     from napari_microgen.widgets.tasks import Outcome
 
 SECTION_SIDES = (128, 256, 512)
@@ -99,7 +98,7 @@ class ExploreWidget(Scrolled):
         self.undo_button = button("Undo", self.undo, "Take the last move back.")
         self.reset_button = button("Reset", self.reset, "Go back to the model as it came.")
         self.warning = StatusLine()
-        self.numbers = SmallTable(("Phase", "Fraction", "Surface", "Chord"))
+        self.numbers = NumbersTable()
         self.phase = ComboBox(choices=[], name="phase")
         self.fraction = FloatSpinBox(value=0.3, min=0.0, max=1.0, step=0.01, name="fraction")
         self.fraction.native.setDecimals(3)
@@ -177,7 +176,7 @@ class ExploreWidget(Scrolled):
         self.source.changed.connect(self._on_source)
         self.sliders.moved.connect(self._on_moved)
         self._throttler.triggered.connect(self.refresh)
-        self._debouncer.triggered.connect(self._ask_preview)
+        self._debouncer.triggered.connect(self._on_settled)
         self.plane.changed.connect(self._on_plane)
         self.side.changed.connect(self._on_side)
         self.preview_box.toggled.connect(self._on_preview_box)
@@ -236,11 +235,8 @@ class ExploreWidget(Scrolled):
             return
         self.sliders.offer(exploration.parameters)
         self._shown = self.sliders.values
-        origin = exploration.base.origin
         self.phase.choices = [(p.name, k) for k, p in enumerate(exploration.phases)]
-        self.numbers.setHorizontalHeaderLabels(
-            ["Phase", "Fraction", f"Surface (1/{origin.unit})", f"Chord ({origin.unit})"]
-        )
+        self.numbers.begin(exploration.base.origin.unit)
         self.curves.begin(exploration)
         self._debouncer.throttle()
 
@@ -345,8 +341,8 @@ class ExploreWidget(Scrolled):
             return
         self._draw_section(exploration)
         prediction = exploration.predict(self.values, self.curves.target)
-        self._show_numbers(prediction)
-        self.curves.show_model(prediction)
+        self.numbers.show_prediction(exploration.phases, prediction)
+        self.curves.show_model(self.values, prediction)
         self.warning.warn(exploration.warnings(self.values))
         self.sweep.set_values(self.values)
         self._enable()
@@ -362,18 +358,6 @@ class ExploreWidget(Scrolled):
         self.layers.show_section(
             drawn, exploration.phases, exploration.voxel, origin.unit, axes, told
         )
-
-    def _show_numbers(self, prediction: Prediction) -> None:
-        assert self.exploration is not None
-        rows = []
-        for k, phase in enumerate(self.exploration.phases):
-            z, _, x = prediction.chords[k]
-            chord = three_digits(x)
-            if not np.isclose(z, x, rtol=1e-6):
-                chord += f", z {three_digits(z)}"
-            surface = three_digits(prediction.surfaces[k])
-            rows.append((phase.name, f"{prediction.fractions[k]:.3f}", surface, chord))
-        self.numbers.show_rows(rows)
 
     def _enable(self) -> None:
         there = self.exploration is not None
@@ -391,6 +375,12 @@ class ExploreWidget(Scrolled):
         self._renew()
 
     # ------------------------------------------------------------------ the volume
+
+    @Slot()
+    def _on_settled(self) -> None:
+        """Make what takes longer, now that nothing moves."""
+        self._ask_preview()
+        self.curves.refine()
 
     @Slot()
     def _ask_preview(self) -> None:
@@ -424,6 +414,7 @@ class ExploreWidget(Scrolled):
         """Draw over what is now known of the image."""
         self.layers.looks_like = self.curves.image
         self.refresh()
+        self._debouncer.throttle()
 
     # ------------------------------------------------------------------ taking it along
 
@@ -479,9 +470,3 @@ class ExploreWidget(Scrolled):
     def _fail(self, message: str) -> None:
         self.state_line.fail(message)
         show_error(message)
-
-
-def three_digits(value: float) -> str:
-    """Return a number in three significant digits, trailing zeros kept."""
-    usual = 1e-3 <= abs(value) < 1e3
-    return f"{value:#.3g}".rstrip(".") if usual else number_text(float(f"{value:.3g}"))

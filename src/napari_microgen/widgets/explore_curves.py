@@ -19,13 +19,17 @@ from napari_microgen.widgets.status import StatusLine
 from napari_microgen.widgets.text import sentence
 
 if TYPE_CHECKING:
+    from collections.abc import Generator, Mapping
+
     from napari.components import ViewerModel
     from napari.layers import Layer
 
     from napari_microgen.methods.excursion.estimator import CoverageTarget
     from napari_microgen.methods.excursion.exploration import Exploration, Prediction
     from napari_microgen.widgets.jobs import Jobs
-    from napari_microgen.widgets.tasks import Outcome
+    from napari_microgen.widgets.tasks import Outcome, Stopping
+
+    Values = Mapping[str, float]
 
 IMAGE = Input(
     "image", "Over the image", "Whose two-point functions to show beside the model's.",
@@ -55,7 +59,9 @@ class CurvesPane(QWidget):
         super().__init__()
         self.target: CoverageTarget | None = None
         self._exploration: Exploration | None = None
+        self._values: Values = {}
         self.reading = Latest(jobs, "Reading the image")
+        self.refining = Latest(jobs, "Computing the curves")
         rows = two_columns()
         self.inputs = LayerInputs(rows, viewer, (IMAGE,))
         self.line = StatusLine()
@@ -69,6 +75,7 @@ class CurvesPane(QWidget):
         column.addStretch()
         self.inputs.changed.connect(self.read)
         self.reading.done.connect(self._on_read)
+        self.refining.done.connect(self._on_refined)
 
     @property
     def image(self) -> Layer | None:
@@ -78,6 +85,7 @@ class CurvesPane(QWidget):
     def begin(self, exploration: Exploration | None) -> None:
         """Take up another model, with the layer it was fitted to if that is there."""
         self._exploration = exploration
+        self.refining.drop()
         if exploration is None:
             self.read()
             return
@@ -113,9 +121,37 @@ class CurvesPane(QWidget):
         self.plot.show_image(target)
         self.image_changed.emit()
 
-    def show_model(self, prediction: Prediction) -> None:
-        """Draw the curves of a model, and say how far they are from the image's."""
+    def show_model(self, values: Values, prediction: Prediction) -> None:
+        """Draw the curves of a model with these parameters, and how far they are off."""
+        self._values = dict(values)
+        self._draw(prediction)
+
+    def refine(self) -> None:
+        """Compute the curves as well as the numbers are, where that takes longer; in a thread."""
+        exploration = self._exploration
+        if exploration is not None and exploration.base.formula.random_points:
+            self.refining.ask(partial(curve_steps, exploration, self._values, self.target))
+
+    @Slot(object)
+    def _on_refined(self, outcome: Outcome) -> None:
+        if outcome.error is not None or outcome.value is None:
+            return
+        values, target, prediction = outcome.value
+        if values == self._values and target is self.target:
+            self._draw(prediction)
+
+    def _draw(self, prediction: Prediction) -> None:
         self.plot.show_model(prediction)
         if self.target is not None:
             error = curve_error(self.target, prediction)
             self.line.tell(f"S2 differs from the image's by {error:.4f} (rms).")
+
+
+def curve_steps(
+    exploration: Exploration, values: Values, target: CoverageTarget | None, stopping: Stopping
+) -> Generator[None, None, tuple[Values, CoverageTarget | None, Prediction] | None]:
+    """Compute curves with more quasi-random points than there is time for while sliders move."""
+    yield
+    if stopping():
+        return None
+    return values, target, exploration.predict(values, target, fine=True)

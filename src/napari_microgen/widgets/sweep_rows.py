@@ -61,7 +61,7 @@ def table(sweep: Sweep, rows: Sequence[Row], shown: Shown) -> tuple[list[str], l
     What is predicted stands beside what was measured; directed metrics have a column per axis.
     """
     numbers = [c for c in _columns(rows, shown.metric) if shown.holds(c[0])]
-    columns = ["No.", *(axis.parameter.title for axis in sweep.axes)]
+    columns = ["#", *(axis.parameter.title for axis in sweep.axes)]
     columns += [_short_title(key, predicted) for key, predicted in numbers]
     cells_of_rows = []
     for i, row in enumerate(rows):

@@ -158,6 +158,12 @@ def test_curves_start_at_the_fractions_end_at_their_products_and_sum_to_one():
         np.testing.assert_allclose(curves.sum((0, 1)), 1, atol=1e-6)
 
 
+def test_curves_of_few_points_are_near_those_of_many():
+    exploration = known("gaussian+chi2")
+    quick, fine = (exploration.predict({}, fine=f).curves for f in (False, True))
+    assert 0 < np.abs(quick - fine).max() < 0.01
+
+
 def test_the_image_that_a_model_made_is_nearer_to_it_than_to_a_moved_one():
     exploration = known("independent")
     section = draw_section(exploration.base.fit, (512, 512), 1)

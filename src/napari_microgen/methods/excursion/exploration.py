@@ -188,7 +188,9 @@ class Exploration:
 
     # ------------------------------------------------------------------ what follows from it
 
-    def predict(self, values: Values, target: CoverageTarget | None = None) -> Prediction:
+    def predict(
+        self, values: Values, target: CoverageTarget | None = None, fine: bool = False
+    ) -> Prediction:
         r"""Return amounts, surfaces, chords and two-point functions without any volume.
 
         Surfaces and chords follow from the coverage functions at the distances of neighbouring
@@ -203,6 +205,9 @@ class Exploration:
         target : CoverageTarget, optional
             An image's two-point functions; the model's are then given at the same lags, and
             averaged over neighbouring distances in the same way.
+        fine : bool
+            Whether curves that are means over quasi-random points are taken over as many as
+            single numbers are, which takes half a second.
         """
         fit = self.fit(values)
         formula, scalars = fit.candidate.build(), fit.scalars
@@ -219,21 +224,21 @@ class Exploration:
         along = [int(np.flatnonzero((offsets == unit).all(axis=1))[0]) for unit in np.eye(3)]
         with np.errstate(divide="ignore"):
             chords = fractions[:, None] / leaving[:, along]
-        lags, rows = self._curves(formula, fit, target)
+        lags, rows = self._curves(formula, fit, target, FINE if fine else 0)
         return Prediction(
             fractions, 4 * leaving @ per_length / self.voxel, chords * self.voxel,
             lags, self._as_matrix(rows, fit),
         )  # fmt: skip
 
     def _curves(
-        self, formula: Excursion, fit: Fit, target: CoverageTarget | None
+        self, formula: Excursion, fit: Fit, target: CoverageTarget | None, variant: int
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        at_zero = coverage_at_zero(formula.fractions(fit.scalars))
+        at_zero = coverage_at_zero(formula.fractions(fit.scalars, variant))
         if target is None:
             lags = np.linspace(0, self.base.fit.weights.shape[1] / 1.6, CURVE_LAGS)
-            rows = torch.cat([at_zero[:, None], _coverage(formula, fit, lags[1:])], dim=1)
+            rows = torch.cat([at_zero[:, None], _coverage(formula, fit, lags[1:], variant)], dim=1)
             return lags, rows.numpy()
-        rows = target.smooth(at_zero, _coverage(formula, fit, target.nodes))
+        rows = target.smooth(at_zero, _coverage(formula, fit, target.nodes, variant))
         return target.lags, rows.numpy()
 
     @staticmethod

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from magicgui.widgets import ComboBox, FloatSpinBox, SpinBox
-from napari.layers import Image, Labels, Layer
+from magicgui.widgets import ComboBox, SpinBox
 from napari.utils.notifications import show_error, show_info
 from qtpy.QtCore import Signal, Slot
 from qtpy.QtWidgets import (
-    QAbstractSpinBox,
     QCheckBox,
     QFileDialog,
-    QHBoxLayout,
-    QLabel,
+    QGridLayout,
     QProgressBar,
     QVBoxLayout,
     QWidget,
 )
 
 from napari_microgen.errors import InputError, MicrogenError
-from napari_microgen.io.layers import sample_layers
-from napari_microgen.methods.excursion.sweeps import Axis, Sweep, sweep_steps
+from napari_microgen.methods.excursion.sweeps import Sweep
 from napari_microgen.metrics.scalars import FAMILIES
 from napari_microgen.resources import size_text
 from napari_microgen.widgets.compare import FAMILY_NAMES
@@ -32,8 +27,8 @@ from napari_microgen.widgets.generate import boxed
 from napari_microgen.widgets.layout import button, row
 from napari_microgen.widgets.line_plot import LinePlot
 from napari_microgen.widgets.number_table import NumberTable
-from napari_microgen.widgets.placement import right_of
 from napari_microgen.widgets.status import StatusLine
+from napari_microgen.widgets.sweep_axis import AxisEditor
 from napari_microgen.widgets.sweep_rows import (
     Shown,
     directed,
@@ -42,184 +37,27 @@ from napari_microgen.widgets.sweep_rows import (
     save,
     table,
     title,
-    where,
 )
 from napari_microgen.widgets.text import duration
-from napari_microgen.widgets.workbench import Work, Workbench
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from napari.components import ViewerModel
-    from napari.viewer import Viewer
 
-    from napari_microgen.methods.excursion.exploration import Exploration, Parameter
+    from napari_microgen.methods.excursion.exploration import Exploration
     from napari_microgen.methods.excursion.sweeps import Row
-    from napari_microgen.widgets.tasks import Stopping
+    from napari_microgen.widgets.sweeps import Sweeps
 
-SIDE, STEPS = 96, 5
-LARGEST_SIDE, MOST_STEPS = 1024, 1000
+SIDE, LARGEST_SIDE = 96, 1024
 MEASURED = tuple(name for name in FAMILIES if name != "s2")
 QUICK = ("surfaces", "chords")
 FIRST_SHOWN = "ssa"
 """The metric that is shown at first, where it was measured."""
 
 AXES = {"all axes": None, "z": 0, "y": 1, "x": 2}
+PHASE_WIDTH, AXIS_WIDTH = 90, 84
 NOT_KEPT, AS_LAYERS, AS_FILES = "not kept", "added as layers", "saved in a folder"
-
-
-class Sweeps(Workbench):
-    """Sweeps in a thread, and keeps the rows of the last one, however it ended.
-
-    Attributes
-    ----------
-    sweep : Sweep or None
-        The last one.
-    rows : list of Row
-        What has come of it so far.
-    paused : bool
-        Whether it waits.
-    """
-
-    rows_changed = Signal()
-
-    def __init__(self, viewer: Viewer) -> None:
-        super().__init__(viewer)
-        self.sweep: Sweep | None = None
-        self.rows: list[Row] = []
-        self.paused = False
-
-    def run(self, sweep: Sweep) -> None:
-        """Make and measure volumes."""
-        if self.work.running:
-            return
-        self.sweep, self.rows, self.paused = sweep, [], False
-        self.rows_changed.emit()
-        self._run(
-            f"Sweeping through {sweep.count} volumes", "The sweep",
-            partial(_stoppable_steps, sweep), self._on_swept,
-        )  # fmt: skip
-
-    def pause(self) -> None:
-        """Wait after the present step, or go on."""
-        if self._task is None:
-            return
-        self.paused = not self.paused
-        (self._task.pause if self.paused else self._task.go_on)()
-        self._tell(Work(True, self.work.fraction, "Paused" if self.paused else "Going on"))
-
-    def _on_news(self, news: Row | None) -> None:
-        if news is None:
-            return
-        self.rows.append(news)
-        if news.sample is not None:
-            self._add_layer(news)
-        self.rows_changed.emit()
-
-    def _add_layer(self, row: Row) -> None:
-        viewer = self._viewer()
-        if viewer is None or self.sweep is None or row.sample is None:
-            return
-        name = f"Sweep: {where(row, self.sweep)}"
-        layer = Layer.create(*sample_layers(row.sample, name)[-1])
-        layer.visible = False
-        shown = [x for x in viewer.layers if x.visible and isinstance(x, Labels | Image)]
-        layer.translate = right_of(layer, shown)
-        active = viewer.layers.selection.active
-        viewer.add_layer(layer)
-        if active is not None:
-            viewer.layers.selection.active = active
-
-    def _on_swept(self, complete: bool) -> str:
-        self.paused = False
-        count = f"{len(self.rows)} rows"
-        return f"Done: {count}." if complete else f"Cancelled; {count} are kept."
-
-
-def _stoppable_steps(
-    sweep: Sweep, stopping: Stopping
-) -> Generator[tuple[float, str, Row | None], None, bool]:
-    """Sweep; returns whether it came to its end."""
-    yield from sweep_steps(sweep, stopping)
-    return not stopping()
-
-
-class AxisEditor(QWidget):
-    """Asks for a parameter and its first value, last value and number of steps."""
-
-    changed = Signal()
-
-    def __init__(self, name: str, optional: bool) -> None:
-        super().__init__()
-        self.parameter = ComboBox(choices=[], nullable=optional, name=name)
-        self.low, self.high = (
-            FloatSpinBox(min=-1e9, max=1e9, step=0.05, name=n) for n in ("from", "to")
-        )
-        self.steps = SpinBox(value=STEPS, min=2, max=MOST_STEPS, name="steps")
-        for number in (self.low, self.high):
-            number.native.setDecimals(3)
-        for editor in (self.low, self.high, self.steps):
-            editor.native.setButtonSymbols(QAbstractSpinBox.ButtonSymbols.NoButtons)
-        numbers = QHBoxLayout()
-        numbers.setSpacing(4)
-        boxes = (self.low.native, self.high.native, self.steps.native)
-        for text, box in zip(("from", "to", "steps"), boxes, strict=True):
-            numbers.addWidget(QLabel(text))
-            numbers.addWidget(box, stretch=1)
-        self._numbers = QWidget()
-        self._numbers.setLayout(numbers)
-        numbers.setContentsMargins(0, 0, 0, 0)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(3)
-        layout.addWidget(self.parameter.native)
-        layout.addWidget(self._numbers)
-        self.parameter.changed.connect(self._on_parameter)
-        for editor in (self.low, self.high, self.steps):
-            editor.changed.connect(self._on_edited)
-
-    def offer(self, parameters: Sequence[Parameter], chosen: str = "") -> None:
-        """Offer other parameters, one of them chosen."""
-        with self.parameter.changed.blocked():
-            self.parameter.choices = [(p.title, p) for p in parameters]
-            for parameter in parameters:
-                if parameter.name == chosen:
-                    self.parameter.value = parameter
-        self._on_parameter()
-
-    @property
-    def axis(self) -> Axis | None:
-        """What is entered; None without a parameter."""
-        if self.parameter.value is None:
-            return None
-        return Axis(self.parameter.value, self.low.value, self.high.value, self.steps.value)
-
-    def _on_parameter(self) -> None:
-        """Enter a usual range."""
-        parameter = self.parameter.value
-        self._numbers.setVisible(parameter is not None)
-        if parameter is not None:
-            for box, value in zip((self.low, self.high), usual_range(parameter), strict=True):
-                with box.changed.blocked():
-                    box.value = round(value, 3)
-        self.changed.emit()
-
-    def _on_edited(self) -> None:
-        self.changed.emit()
-
-
-def usual_range(parameter: Parameter) -> tuple[float, float]:
-    """Return a range around where a parameter is."""
-    start = parameter.start
-    if parameter.whole:
-        return start, start + STEPS - 1
-    if parameter.logarithmic:
-        return max(parameter.low, start / 2), min(parameter.high, start * 2)
-    if parameter.name.startswith("fraction_"):
-        return max(0.05, start - 0.15), min(0.95, start + 0.15)
-    if parameter.name == "share":
-        return 0.05, 0.95
-    return start - 0.5, start + 0.5
 
 
 class SweepPane(QWidget):
@@ -276,9 +114,12 @@ class SweepPane(QWidget):
         self.phase = ComboBox(choices=[], name="phase")
         self.phase.tooltip = "Of which phase."
         self.axis = ComboBox(choices=tuple(AXES), name="axis")
+        for box, width in ((self.phase, PHASE_WIDTH), (self.axis, AXIS_WIDTH)):
+            box.native.setMaximumWidth(width)
         self.axis.tooltip = "Along which axis; the curve for all is the mean."
         self.plot = LinePlot(viewer)
         self.table = NumberTable()
+        self.table.horizontalHeader().setMinimumSectionSize(24)
         self.show_button = button(
             "Show this row", self.show_row, "Put the sliders to the values of the chosen row."
         )
@@ -295,9 +136,10 @@ class SweepPane(QWidget):
         column.setContentsMargins(0, 6, 0, 0)
         column.setSpacing(4)
         column.addLayout(rows)
-        boxes = list(self.families.values())
-        for left, right in zip(boxes[::2], boxes[1::2], strict=True):
-            column.addLayout(row(left, right))
+        boxes = QGridLayout()
+        for i, box in enumerate(self.families.values()):
+            boxes.addWidget(box, *divmod(i, 2))
+        column.addLayout(boxes)
         column.addWidget(self.check_line)
         column.addLayout(row(self.start_button, self.pause_button, self.cancel_button))
         column.addWidget(self.bar)
