@@ -20,6 +20,7 @@ METHODS: dict[str, str] = {
     "superres": "napari_microgen.methods.superres:SuperRes",
     "dcgan": "napari_microgen.methods.dcgan:DCGAN",
     "excursion": "napari_microgen.methods.excursion:ExcursionSets",
+    "fieldgan": "napari_microgen.methods.fieldgan:FieldGAN",
     "shell": "napari_microgen.methods.particles.shell_method:Shells",
     "grains": "napari_microgen.methods.particles.grain_method:Grains",
 }

@@ -1,0 +1,252 @@
+"""Learning a network against critics that look at sections."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from napari_microgen.methods.fieldgan.inputs import FieldInputs, wrapped
+from napari_microgen.methods.fieldgan.networks import FieldNetwork, cropped, indicators
+from napari_microgen.methods.fieldgan.refiner import Refiner
+from napari_microgen.methods.fieldgan.sections import LEARNED_SEEDS, SIDE, calibrated_sections
+from napari_microgen.networks.critics import PatchCritic
+from napari_microgen.training.anchors import SCALE, TwoPointAnchor
+from napari_microgen.training.losses import (
+    logistic_critic,
+    logistic_generator,
+    real_gradient_penalty,
+)
+from napari_microgen.training.patches import PatchSampler
+from napari_microgen.training.randomness import torch_random
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from napari_microgen.methods.excursion.model import ExcursionModel
+    from napari_microgen.methods.fieldgan.config import FieldGANConfig
+    from napari_microgen.methods.fieldgan.networks import Groups
+    from napari_microgen.training.orientations import Orientation
+
+POOL_SIDE = 96
+POOL_STEPS = 30
+"""Steps after which the volume that sections are taken from is another one."""
+
+BATCH = 8
+REAL = 24
+"""Sections of the image, and as many generated ones, that a critic sees in a step."""
+
+REPLAYED = 252
+"""Earlier sections that are kept, so that a critic does not forget what it has refused."""
+
+CRITIC_WIDTHS = (32, 64, 128)
+CRITIC_RATE = 1e-3
+WARM_UP = 150
+"""Steps in which only the critics learn, from the calibrated set."""
+
+PENALTY = 0.1
+PENALTY_INTERVAL = 8
+PENALTY_SECTIONS = 8
+BETAS = (0.0, 0.99)
+RISE = 50
+"""Steps over which the network's learning rate rises after the warm-up."""
+
+DECAY_FROM = 0.5
+ANCHOR = 1.0
+AVERAGING = 0.99
+
+
+class AdversarialRefiner(Refiner):
+    """Learns a `FieldNetwork` from critics, one per orientation.
+
+    A step takes thin slabs out of a volume, each as thick as the network sees, and so one
+    section out of each.
+
+    Parameters
+    ----------
+    calibrated : ExcursionModel
+    orientations : sequence of Orientation
+    groups : Groups
+    config : FieldGANConfig
+    device : torch.device
+    """
+
+    network: FieldNetwork
+
+    def __init__(
+        self,
+        calibrated: ExcursionModel,
+        orientations: Sequence[Orientation],
+        groups: Groups,
+        config: FieldGANConfig,
+        device: torch.device,
+    ) -> None:
+        n_phases = orientations[0].image.n_phases
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(torch_random(config.seed, 0, "weights").initial_seed())
+            network = FieldNetwork(n_phases, groups).to(device)
+            critics = nn.ModuleList(PatchCritic(n_phases, CRITIC_WIDTHS) for _ in orientations)
+        optimiser = torch.optim.Adam(network.parameters(), config.network_rate, BETAS)
+        inputs = FieldInputs(calibrated, network.bands)
+        super().__init__(network, inputs, optimiser, config.network_steps + WARM_UP, AVERAGING)
+        self.config, self.device = config, device
+        self.critics = critics.to(device)
+        self.critic_optimiser = torch.optim.Adam(self.critics.parameters(), CRITIC_RATE, BETAS)
+        self.orientations = orientations
+        self._views: list[_View] = []
+        self._pool: tuple[int, Tensor] | None = None
+
+    def prepare(self) -> Iterator[str]:
+        """Take the statistics of the images, and sections of the calibrated set."""
+        for index, (orientation, critic) in enumerate(
+            zip(self.orientations, self.critics, strict=True)
+        ):
+            yield f"Describing '{orientation.image.name}'."
+            random = np.random.default_rng((self.config.seed, index))
+            own = calibrated_sections(self.inputs.calibrated, orientation.axes[0])
+            self._views.append(_View(orientation, critic, own.to(self.device), random))
+
+    # ------------------------------------------------------------------ one step
+
+    def step(self, index: int) -> dict[str, float]:
+        """See `Refiner.step`."""
+        random = np.random.default_rng((self.config.seed, index))
+        if index < WARM_UP:
+            return {"critic": self._criticise([None] * len(self._views), index, random)}
+        self._set_rate(index)
+        refined = [self._refined(view, index, random) for view in self._views]
+        shown = [sharp(logits) for logits, _ in refined]
+        losses = {"critic": self._criticise(shown, index, random)}
+        self.critics.requires_grad_(False)
+        adversarial = torch.zeros((), device=self.device)
+        anchored = torch.zeros((), device=self.device)
+        for view, (logits, own) in zip(self._views, refined, strict=True):
+            sections = indicators(logits)
+            adversarial = adversarial + logistic_generator(view.critic, sections)
+            anchored = anchored + view.anchored(sections, sharp(own))
+        self.critics.requires_grad_(True)
+        self._descend(adversarial + ANCHOR * anchored, index)
+        count = len(self._views)
+        return {
+            **losses, "network": float(adversarial.detach()) / count,
+            "covariances": float(anchored.detach()) / count,
+        }  # fmt: skip
+
+    def _set_rate(self, index: int) -> None:
+        left = (self.length - index) / (self.length * (1 - DECAY_FROM))
+        rise = (index - WARM_UP + 1) / RISE
+        rate = self.config.network_rate * min(1.0, rise, left)
+        self.optimiser.param_groups[0]["lr"] = rate
+
+    def _refined(
+        self, view: _View, index: int, random: np.random.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Return logits of refined sections, and those of the calibrated set in the same place."""
+        axis, radius = view.axes[index % len(view.axes)], self.network.radius
+        shape = [2 * radius + (1 if a == axis else SIDE) for a in range(3)]
+        pool = self._volume(index // POOL_STEPS)
+        places = random.integers(POOL_SIDE, size=(BATCH, 3))
+        slabs = torch.cat([wrapped(pool, place.tolist(), shape) for place in places])
+        own = cropped(slabs[:, : self.network.n_phases], radius)
+        refined = own + self.network.correction(slabs)
+        self.hold_fractions(refined, own)
+        refined = refined + self.network.bias[:, None, None, None]
+        return refined.squeeze(2 + axis), own.squeeze(2 + axis)
+
+    def _volume(self, number: int) -> Tensor:
+        """Return the inputs that sections are taken from for a while."""
+        if self._pool is None or self._pool[0] != number:
+            seed = LEARNED_SEEDS + (self.config.seed << 16) + number
+            drawn = self.inputs.periodic((POOL_SIDE,) * 3, seed, device=self.device)
+            self._pool = (number, drawn)
+        return self._pool[1]
+
+    def _criticise(
+        self, shown: Sequence[Tensor | None], index: int, random: np.random.Generator
+    ) -> float:
+        """Let the critics learn from real sections, refined ones and those of earlier steps."""
+        total = torch.zeros((), device=self.device)
+        for view, current in zip(self._views, shown, strict=True):
+            total = total + view.criticised(current, random, index % PENALTY_INTERVAL == 0)
+        self.critic_optimiser.zero_grad(set_to_none=True)
+        total.backward()
+        self.critic_optimiser.step()
+        return float(total.detach()) / len(self._views)
+
+    # ------------------------------------------------------------------ state
+
+    def state(self) -> dict[str, Any]:
+        """See `Refiner.state`; critics and replayed sections belong to it."""
+        return {
+            **super().state(),
+            "critics": self.critics.state_dict(),
+            "critic_optimiser": self.critic_optimiser.state_dict(),
+            "replayed": [view.replayed.to("cpu", torch.uint8) for view in self._views],
+        }
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """See `Refiner.load_state`."""
+        super().load_state(state)
+        self.critics.load_state_dict(state["critics"])
+        self.critic_optimiser.load_state_dict(state["critic_optimiser"])
+        for view, replayed in zip(self._views, state["replayed"], strict=True):
+            view.replayed = replayed.to(view.replayed)
+
+
+class _View:
+    """One orientation: its critic, and what the critic is shown.
+
+    Parameters
+    ----------
+    orientation : Orientation
+    critic : Module
+    own : Tensor, shape (n, n_phases, SIDE, SIDE)
+        Indicators of sections of the calibrated set.
+    random : numpy Generator
+    """
+
+    def __init__(
+        self, orientation: Orientation, critic: nn.Module, own: Tensor, random: np.random.Generator
+    ) -> None:
+        self.axes, self.critic = orientation.axes, critic
+        self.sampler = PatchSampler(orientation.image, SIDE, orientation.symmetry)
+        self.anchor = TwoPointAnchor(self.sampler, random, own.device)
+        self.covariances = self.anchor.covariances(own)
+        self.replayed = own[:REPLAYED].clone()
+
+    def criticised(
+        self, current: Tensor | None, random: np.random.Generator, penalised: bool
+    ) -> Tensor:
+        """Return the critic's loss, and keep some of the current sections for later.
+
+        Parameters
+        ----------
+        current : Tensor or None, shape (batch, n_phases, SIDE, SIDE)
+            Indicators of refined sections, if there are some already.
+        """
+        kept = random.integers(len(self.replayed), size=REAL if current is None else REAL - BATCH)
+        fake = self.replayed[torch.from_numpy(kept).to(self.replayed.device)]
+        if current is not None:
+            fake = torch.cat([current, fake])
+            places = random.choice(len(self.replayed), size=len(current), replace=False)
+            self.replayed[torch.from_numpy(places).to(self.replayed.device)] = current
+        real = self.sampler.draw(REAL, random).to(fake)
+        loss = logistic_critic(self.critic, real, fake)
+        if penalised:
+            penalty = real_gradient_penalty(self.critic, real[:PENALTY_SECTIONS])
+            loss = loss + PENALTY_INTERVAL * PENALTY * penalty
+        return loss
+
+    def anchored(self, refined: Tensor, own: Tensor) -> Tensor:
+        """Return the squared error of the two-point covariances."""
+        change = self.anchor.covariances(refined) - self.anchor.covariances(own)
+        error = self.covariances + change - self.anchor.correlations
+        return SCALE * error.square().mean()
+
+
+def sharp(logits: Tensor) -> Tensor:
+    """Return indicators of the phases, 0 and 1; no gradient passes."""
+    largest = logits.detach().argmax(1, keepdim=True)
+    return torch.zeros_like(logits).scatter_(1, largest, 1.0)

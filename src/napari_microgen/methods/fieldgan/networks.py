@@ -1,0 +1,291 @@
+"""What refines the logits of a calibrated excursion set: networks that treat all places alike.
+
+All convolutions are valid ones: what a network sees beyond its output is handed in, so a volume
+does not know where its tiles end. Nothing is strided, so nothing repeats.
+
+Kernels are symmetric by construction. Axes that a material does not tell apart form a group; a
+kernel is unchanged by mirroring any axis and by exchanging axes of one group. An isotropic
+material has the one group (z, y, x).
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from itertools import product
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Groups = tuple[tuple[int, ...], ...]
+"""Axes (0, 1, 2 for z, y, x) in groups of those that are alike."""
+
+ISOTROPIC: Groups = ((0, 1, 2),)
+TRANSVERSE: Groups = ((0,), (1, 2))
+ORTHOTROPIC: Groups = ((0,), (1,), (2,))
+
+INDICATOR_SHARPNESS = 8.0
+"""Steepness of `indicators`; ten times steeper than the interface is smooth."""
+
+
+LOGIT_SCALE = 4.0
+"""Size of logits some voxels from an interface; networks work with numbers of size 1."""
+
+
+class Refinement(nn.Module, ABC):
+    """Turns the inputs into refined logits.
+
+    Attributes
+    ----------
+    radius : int
+        Voxels that it sees beyond its output, on every side.
+    bands : tuple of float
+        Correlation lengths of the fields it wants besides the calibrated ones.
+    numbers_per_voxel : int
+        Values that it holds per voxel at a time.
+    bias : Tensor, shape (n_phases,)
+        Added to the logits, so that the volume fractions are kept; set, not learned.
+    """
+
+    radius: int
+    bands: tuple[float, ...] = ()
+    numbers_per_voxel: int
+    bias: Tensor
+
+    def __init__(self, n_phases: int, groups: Groups) -> None:
+        super().__init__()
+        self.n_phases, self.groups = n_phases, groups
+        self.register_buffer("bias", torch.zeros(n_phases))
+
+    @abstractmethod
+    def correction(self, inputs: Tensor) -> Tensor:
+        """Return what is added to the logits, `radius` voxels smaller on every side."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Refine.
+
+        Parameters
+        ----------
+        inputs : Tensor, shape (batch, channels, z, y, x)
+            Calibrated logits, then the fields of `bands`.
+
+        Returns
+        -------
+        Tensor, shape (batch, n_phases, z - 2 radius, y - 2 radius, x - 2 radius)
+        """
+        logits = cropped(inputs[:, : self.n_phases], self.radius)
+        return logits + self.correction(inputs) + self.bias[:, None, None, None]
+
+
+class FilterNetwork(Refinement):
+    """A linear filter: logits plus mixtures of their differences from their Gaussian means.
+
+    Parameters
+    ----------
+    n_phases : int
+    groups : Groups
+        The means are taken over the axes of one group at a time.
+    """
+
+    WIDTHS = (0.6, 1.0, 1.6)
+    """Standard deviations of the Gaussians in voxels."""
+
+    radius = 4
+    numbers_per_voxel = 64
+
+    def __init__(self, n_phases: int, groups: Groups) -> None:
+        super().__init__(n_phases, groups)
+        features = n_phases * len(self.WIDTHS) * len(groups)
+        self.mixture = nn.Parameter(torch.zeros(n_phases, features))
+
+    def features(self, inputs: Tensor) -> Tensor:
+        """Return the differences that are mixed, shape ``(batch, features, ...)``, cropped."""
+        logits = inputs[:, : self.n_phases]
+        middle = cropped(logits, self.radius)
+        found = []
+        for width in self.WIDTHS:
+            taps = gaussian_taps(width, self.radius).to(logits)
+            for group in self.groups:
+                others = [axis for axis in range(3) if axis not in group]
+                mean = cropped(logits, self.radius, others)
+                for axis in group:
+                    mean = convolved(mean, taps, axis)
+                found.append(mean - middle)
+        return torch.cat(found, 1)
+
+    def mixed(self, features: Tensor) -> Tensor:
+        """Return the mixtures of `features`, of which sections do as well."""
+        return torch.einsum("of,bf...->bo...", self.mixture, features)
+
+    def correction(self, inputs: Tensor) -> Tensor:
+        """See `Refinement.correction`."""
+        return self.mixed(self.features(inputs))
+
+
+class FieldNetwork(Refinement):
+    """A convolutional network on logits and further fields, from far neighbours to near ones.
+
+    Every layer looks half as far as the one before it, at neighbours a power of two away along
+    every axis (convolutions with holes: Holschneider et al. 1990, Yu and Koltun 2016).
+
+    Parameters
+    ----------
+    n_phases : int
+    groups : Groups
+    """
+
+    WIDTH = 16
+    STEPS = (8, 4, 2, 1)
+
+    radius = sum(STEPS)
+    bands = (3.0, 8.0, 16.0)
+    numbers_per_voxel = 8 * WIDTH
+
+    def __init__(self, n_phases: int, groups: Groups) -> None:
+        super().__init__(n_phases, groups)
+        inputs, width = n_phases + len(self.bands), self.WIDTH
+        widths = [inputs] + [width] * len(self.STEPS)
+        self.layers = nn.ModuleList(
+            SymmetricConvolution(a, b, step, groups)
+            for a, b, step in zip(widths, widths[1:], self.STEPS, strict=False)
+        )
+        self.mix = nn.Conv3d(width + inputs, width, 1)
+        self.last = nn.Conv3d(width, n_phases, 1, bias=False)
+        nn.init.zeros_(self.last.weight)
+
+    def correction(self, inputs: Tensor) -> Tensor:
+        """See `Refinement.correction`."""
+        n = self.n_phases
+        scaled = torch.cat([inputs[:, :n] / LOGIT_SCALE, inputs[:, n:]], 1)
+        x = scaled
+        for layer in self.layers:
+            x = leaky(layer(x))
+        x = torch.cat([x, cropped(scaled, self.radius)], 1)
+        correction: Tensor = LOGIT_SCALE * self.last(leaky(self.mix(x)))
+        return correction
+
+
+class SymmetricConvolution(nn.Module):
+    """A valid convolution of 3 x 3 x 3 voxels, some steps apart, with symmetric kernels.
+
+    A kernel has one weight for all elements that the symmetries exchange: in an isotropic
+    material for the middle, the 6 faces, the 12 edges and the 8 corners. So their means are
+    taken first, and weighted by a convolution of one voxel: a seventh of the work.
+
+    Parameters
+    ----------
+    inputs, outputs : int
+        Channels.
+    step : int
+        Voxels between the elements.
+    groups : Groups
+    """
+
+    def __init__(self, inputs: int, outputs: int, step: int, groups: Groups) -> None:
+        super().__init__()
+        self.step, self.groups = step, groups
+        keys = product(*(range(len(group) + 1) for group in groups))
+        self._elements = {
+            key: math.prod(math.comb(len(g), n) * 2**n for g, n in zip(groups, key, strict=True))
+            for key in keys
+        }
+        self.weights = nn.Conv3d(inputs * len(self._elements), outputs, 1)
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Convolve; every side becomes 2 `step` voxels shorter."""
+        outer = {(0,) * len(self.groups): values}
+        for index, group in enumerate(self.groups):
+            for axis in group:
+                outer = self._along(axis, index, outer)
+        means = [outer[key] / elements for key, elements in self._elements.items()]
+        result: Tensor = self.weights(torch.cat(means, 1))
+        return result
+
+    def _along(
+        self, axis: int, group: int, outer: dict[tuple[int, ...], Tensor]
+    ) -> dict[tuple[int, ...], Tensor]:
+        """Add up elements along an axis by how many coordinates of a group are outer ones."""
+        found: dict[tuple[int, ...], Tensor] = {}
+        for key, values in outer.items():
+            more = tuple(n + (i == group) for i, n in enumerate(key))
+            length = values.shape[axis - 3] - 2 * self.step
+            middle = values.narrow(axis - 3, self.step, length)
+            both = values.narrow(axis - 3, 0, length) + values.narrow(
+                axis - 3, 2 * self.step, length
+            )
+            found[key] = found[key] + middle if key in found else middle
+            found[more] = found[more] + both if more in found else both
+        return found
+
+
+def leaky(values: Tensor) -> Tensor:
+    """Rectify with a slope of .2 below zero."""
+    return nn.functional.leaky_relu(values, 0.2)
+
+
+def indicators(logits: Tensor) -> Tensor:
+    """Return nearly sharp indicators of the phases, through which a gradient passes.
+
+    Steep enough that statistics of them are those of the phases, and smooth enough that a phase
+    boundary feels the push of the voxels it passes. The gradient of a statistic points where
+    finite differences of that statistic do; that of the straight-through estimator, which is
+    taken at sharp indicators, points elsewhere (docs/fieldgan.md).
+
+    Parameters
+    ----------
+    logits : Tensor, shape (batch, n_phases, ...)
+    """
+    return torch.softmax(INDICATOR_SHARPNESS * logits, 1)
+
+
+def gaussian_taps(width: float, radius: int) -> Tensor:
+    """Return the weights of a Gaussian at -radius..radius voxels, of sum 1."""
+    places = torch.arange(-radius, radius + 1, dtype=torch.float64)
+    taps = torch.exp(-0.5 * (places / width) ** 2)
+    return (taps / taps.sum()).float()
+
+
+def convolved(values: Tensor, taps: Tensor, axis: int) -> Tensor:
+    """Convolve along one of the three last axes with symmetric taps; only what is complete."""
+    radius = len(taps) // 2
+    along = axis - 3
+    length = values.shape[along] - 2 * radius
+    result = taps[radius] * values.narrow(along, radius, length)
+    for step in range(1, radius + 1):
+        both = values.narrow(along, radius - step, length)
+        both = both + values.narrow(along, radius + step, length)
+        result = result + taps[radius + step] * both
+    return result
+
+
+def cropped(values: Tensor, margin: int, axes: Sequence[int] = (0, 1, 2)) -> Tensor:
+    """Take `margin` voxels off either end of some of the three last axes."""
+    for axis in axes:
+        values = values.narrow(axis - 3, margin, values.shape[axis - 3] - 2 * margin)
+    return values
+
+
+def describe_network(network: Refinement) -> list[float]:
+    """Return what `rebuild_network` needs beside the weights."""
+    symmetry = float(SYMMETRIES.index(network.groups))
+    return [float(KINDS.index(type(network))), float(network.n_phases), symmetry]
+
+
+def rebuild_network(description: Sequence[float]) -> Refinement:
+    """Return an untrained network as `describe_network` described it.
+
+    Raises
+    ------
+    ValueError, IndexError
+        If there is no such network.
+    """
+    kind, n_phases, symmetry = (int(v) for v in description)
+    return KINDS[kind](n_phases, SYMMETRIES[symmetry])
+
+
+SYMMETRIES = (ISOTROPIC, TRANSVERSE, ORTHOTROPIC)
+KINDS: tuple[type[Refinement], ...] = (FilterNetwork, FieldNetwork)

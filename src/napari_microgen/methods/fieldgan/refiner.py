@@ -1,0 +1,145 @@
+"""What both ways of refining share: a network, its average, and volume fractions that hold."""
+
+from __future__ import annotations
+
+import copy
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from napari_microgen.methods.fieldgan.networks import Refinement, cropped
+from napari_microgen.networks.slice_generator import COUNTED_VOXELS, fraction_weights
+from napari_microgen.training.averaging import AveragedGenerator
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from napari_microgen.methods.fieldgan.inputs import FieldInputs
+
+AVERAGING_START = 10
+BIAS_RATE = 0.2
+"""Share of the way to the balanced bias that is gone in a step; one step's sections are few."""
+
+
+def balance(logits: Tensor, calibrated: Tensor) -> Tensor:
+    """Return what must be added to logits, so that every phase fills what it did before.
+
+    In a finite volume a phase fills more or less than on average, as its field has it. Compared
+    in the same place, that drops out, and few voxels are enough.
+
+    Parameters
+    ----------
+    logits, calibrated : Tensor, shape (batch, n_phases, ...)
+        Refined, and of the calibrated set in the same place.
+
+    Returns
+    -------
+    Tensor, shape (n_phases,)
+        Exactly 0 where nothing was refined.
+    """
+    refined, before = (_some_voxels(values.detach()) for values in (logits, calibrated))
+    if torch.equal(refined, before):
+        return torch.zeros_like(refined[:, 0])
+    n_phases = len(before)
+    shares = torch.bincount(before.argmax(0), minlength=n_phases) / before.shape[1]
+    weights = fraction_weights(torch.softmax(refined, 0)[None], shares.tolist())
+    return weights.log()
+
+
+def _some_voxels(values: Tensor) -> Tensor:
+    """Return evenly spread voxels, shape ``(n_phases, n)``."""
+    flat = values.transpose(0, 1).flatten(1)
+    return flat[:, :: max(1, flat.shape[1] // COUNTED_VOXELS)]
+
+
+class Refiner(ABC):
+    """A network that learns, and its moving average.
+
+    Every random number of step n comes from (seed, n), so a resumed training goes on as if it
+    had never stopped.
+
+    Parameters
+    ----------
+    network : Refinement
+    inputs : FieldInputs
+        What it acts on.
+    optimiser : Optimizer
+    length : int
+        Steps that it plans; learning rates fall towards this end.
+    decay : float
+        Of the moving average, which at first is the plain mean.
+    """
+
+    def __init__(
+        self,
+        network: Refinement,
+        inputs: FieldInputs,
+        optimiser: torch.optim.Optimizer,
+        length: int,
+        decay: float,
+    ) -> None:
+        self.network, self.inputs, self.optimiser = network, inputs, optimiser
+        self.length, self.decay = length, decay
+        self.average = AveragedGenerator(network, 0.0)
+
+    def prepare(self) -> Iterator[str]:
+        """Make what the steps need besides their state; yield what is being done."""
+        yield from ()
+
+    @abstractmethod
+    def step(self, index: int) -> dict[str, float]:
+        """Learn one step; return the losses."""
+
+    def _descend(self, loss: Tensor, index: int) -> None:
+        """Follow the gradient of a loss, and let the average follow."""
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimiser.step()
+        self.average.decay = min(self.decay, (index + 1) / (index + AVERAGING_START))
+        self.average.update(self.network)
+
+    def hold_fractions(self, logits: Tensor, calibrated: Tensor) -> None:
+        """Move the bias to where sections fill what the calibrated set fills in the same place.
+
+        Parameters
+        ----------
+        logits, calibrated : Tensor, shape (batch, n_phases, ...)
+            Refined without the bias, and not refined.
+        """
+        wanted = balance(logits, calibrated)
+        self.network.bias.lerp_(wanted, BIAS_RATE)
+
+    def settled(self, inputs: Sequence[Tensor]) -> Refinement:
+        """Return the averaged network with the bias that keeps the calibrated fractions.
+
+        Parameters
+        ----------
+        inputs : sequence of Tensor, shape (1, channels, z, y, x)
+            Volumes, with the network's radius around them.
+        """
+        network = copy.deepcopy(self.average.module).eval()
+        assert isinstance(network, Refinement)
+        network.bias.zero_()
+        with torch.no_grad():
+            refined = torch.cat([network(i) for i in inputs])
+            own = torch.cat([cropped(i[:, : network.n_phases], network.radius) for i in inputs])
+            network.bias.copy_(balance(refined, own))
+        return network
+
+    # ------------------------------------------------------------------ state
+
+    def state(self) -> dict[str, Any]:
+        """Return everything that the next step depends on."""
+        return {
+            "network": self.network.state_dict(),
+            "average": self.average.module.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+        }
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state` returned."""
+        self.network.load_state_dict(state["network"])
+        self.average.module.load_state_dict(state["average"])
+        self.optimiser.load_state_dict(state["optimiser"])

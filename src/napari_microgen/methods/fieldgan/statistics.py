@@ -1,0 +1,211 @@
+"""Statistics of sections beyond two points, and how far means of them are from an image's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+LENGTHS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
+"""Lengths of segments in voxels."""
+
+SCALES = ((1, 3), (1, 5), (2, 5), (2, 9), (4, 5), (4, 9))
+"""Pixels that are averaged, and the side of the filters on what is left."""
+
+RIDGE = 0.3
+"""Variance that is added to every direction of the statistics; faint ones would be all noise."""
+
+FILTERS = 24
+LEVELS = (-1.0, 0.0, 1.0)
+BATCH = 64
+LEAST_SPREAD = 0.01
+
+
+def chord_statistics(indicators: Tensor) -> Tensor:
+    """Return the chance that a segment lies within a phase, by length, axis and phase.
+
+    This is the lineal path function, which the chords of a phase determine and which no border
+    biases (Lu and Torquato 1992).
+
+    Parameters
+    ----------
+    indicators : Tensor, shape (batch, n_phases, side, side)
+        0 and 1, or values between; gradients pass.
+
+    Returns
+    -------
+    Tensor, shape (batch, statistics)
+    """
+    found = []
+    for axis in (2, 3):
+        whole = indicators
+        for length in range(1, LENGTHS[-1] + 1):
+            if length > 1:
+                places = whole.shape[axis] - 1
+                ends = indicators.narrow(axis, length - 1, places)
+                whole = whole.narrow(axis, 0, places) * ends
+            if length in LENGTHS:
+                found.append(whole.mean((2, 3)))
+    return torch.cat(found, 1)
+
+
+def euler_numbers(indicators: Tensor) -> Tensor:
+    """Return every phase's Euler number per pixel, shape ``(batch, n_phases)``.
+
+    Pixels less the pairs of neighbours plus the squares of four: pieces less holes, where pixels
+    hang together by their sides.
+    """
+    pairs_x = indicators[..., :-1] * indicators[..., 1:]
+    pairs_y = indicators[..., :-1, :] * indicators[..., 1:, :]
+    squares = pairs_x[..., :-1, :] * pairs_x[..., 1:, :]
+    sums = (values.sum((2, 3)) for values in (indicators, pairs_x, pairs_y, squares))
+    pixels, rows, columns, fours = sums
+    return (pixels - rows - columns + fours) / (indicators.shape[2] * indicators.shape[3])
+
+
+class RandomFilters:
+    r"""Mean rectified responses of random filters: a summary of what sections look like.
+
+    A filter's response y, normalised on the real sections, gives the means of
+    :math:`\max(y - c, 0)` for c = -1, 0, 1. They are smooth, hold more than two-point
+    statistics, and a fixed random choice of filters is enough (random features; compare Portilla
+    and Simoncelli 2000 for handmade ones, and Ustyuzhaninov et al. 2017 for random ones).
+
+    Parameters
+    ----------
+    real : Tensor, shape (batch, n_phases, side, side)
+        Indicators of real sections; the responses are normalised on the first of them.
+    seed : int
+        Which filters.
+    """
+
+    def __init__(self, real: Tensor, seed: int) -> None:
+        random = torch.Generator().manual_seed(seed)
+        phases = real.shape[1]
+        self.filters = [
+            (torch.randn(FILTERS, phases, side, side, generator=random) / side).to(real.device)
+            for _, side in SCALES
+        ]
+        self.means: list[Tensor] = []
+        self.spreads: list[Tensor] = []
+        for response in self._responses(real[:BATCH]):
+            self.means.append(response.mean((0, 2, 3), keepdim=True))
+            self.spreads.append(response.std((0, 2, 3), keepdim=True) + 1e-6)
+
+    def __call__(self, sections: Tensor) -> Tensor:
+        """Return the statistics of every section, shape ``(batch, statistics)``."""
+        found = []
+        responses = self._responses(sections)
+        for response, mean, spread in zip(responses, self.means, self.spreads, strict=True):
+            normal = (response - mean) / spread
+            found += [functional.relu(normal - level).mean((2, 3)) for level in LEVELS]
+        return torch.cat(found, 1)
+
+    def _responses(self, sections: Tensor) -> list[Tensor]:
+        coarse = {1: sections}
+        for step in (2, 4):
+            coarse[step] = functional.avg_pool2d(coarse[step // 2], 2)
+        return [
+            functional.conv2d(coarse[step], weights)
+            for (step, _), weights in zip(SCALES, self.filters, strict=True)
+        ]
+
+
+class Target:
+    r"""What statistics of sections should be on average, and which deviations matter.
+
+    A deviation counts in units of the scatter between sections, after Mahalanobis: with the
+    correlation matrix C of the statistics over sections, the distance of a mean m from the
+    target t is :math:`|(C + r)^{-1/2}\,(m - t)/s|`, s being the standard deviations and r
+    `RIDGE`. The scatter is that of the calibrated set, of which there are sections without end;
+    those of a small image overlap, and would scatter too little.
+
+    Parameters
+    ----------
+    mean : Tensor, shape (statistics,)
+        Of the image.
+    scatter : Tensor, shape (sections, statistics)
+        Statistics of independent sections of the calibrated set.
+    independent : float
+        How many independent sections the image holds.
+    """
+
+    def __init__(self, mean: Tensor, scatter: Tensor, independent: float) -> None:
+        self.mean = mean.double()
+        values = scatter.double()
+        spread = values.std(0)
+        # What never varies there may well do so elsewhere, and must not count without end.
+        self.spread = spread.clamp_min(LEAST_SPREAD * float(spread.max()) + 1e-12)
+        normal = (values - values.mean(0)) / self.spread
+        correlation = normal.T @ normal / max(len(values) - 1, 1)
+        eigenvalues, vectors = torch.linalg.eigh(correlation)
+        eigenvalues = eigenvalues.clamp_min(0)
+        self._whitening = vectors * (eigenvalues + RIDGE).rsqrt() @ vectors.T
+        noise = (eigenvalues / (eigenvalues + RIDGE)).sum() / independent
+        self.noise = float(noise.sqrt())
+        """Distance that a perfect material has on average from this image's mean."""
+
+    def deviation(self, mean: Tensor) -> Tensor:
+        """Return the vector whose length is the distance."""
+        whitening = self._whitening.to(mean)
+        deviation: Tensor = whitening @ ((mean - self.mean.to(mean)) / self.spread.to(mean))
+        return deviation
+
+    def misfit(self, mean: Tensor) -> float:
+        """Return the distance over `noise`: 1 where no difference can be told."""
+        return float(self.deviation(mean).norm()) / max(self.noise, 1e-9)
+
+
+class Description(NamedTuple):
+    """One kind of statistics, what it should be, and what it is in the calibrated set.
+
+    Attributes
+    ----------
+    describe : callable
+        Turns indicators of sections into statistics, shape ``(batch, statistics)``.
+    target : Target
+        Those of the image.
+    calibrated : Tensor, shape (statistics,)
+        Means in the calibrated set.
+    """
+
+    describe: Callable[[Tensor], Tensor]
+    target: Target
+    calibrated: Tensor
+
+
+def descriptions(
+    real: Tensor, calibrated: Tensor, independent: float, seed: int
+) -> tuple[Description, Description, Description]:
+    """Return the descriptions by chords, by Euler numbers and by patterns.
+
+    Parameters
+    ----------
+    real, calibrated : Tensor, shape (n, n_phases, side, side)
+        Indicators of sections of the image and of the calibrated set.
+    independent : float
+        How many independent sections the image holds.
+    seed : int
+        Which random filters.
+    """
+    kinds: list[Callable[[Tensor], Tensor]] = [
+        chord_statistics, euler_numbers, RandomFilters(real, seed),
+    ]  # fmt: skip
+    found = []
+    for describe in kinds:
+        own = in_batches(describe, calibrated)
+        target = Target(in_batches(describe, real).mean(0), own, independent)
+        found.append(Description(describe, target, own.mean(0)))
+    chords, euler, patterns = found
+    return chords, euler, patterns
+
+
+@torch.no_grad()
+def in_batches(describe: Callable[[Tensor], Tensor], sections: Tensor) -> Tensor:
+    """Describe many sections, some at a time."""
+    return torch.cat([describe(part) for part in sections.split(BATCH)])

@@ -1,0 +1,117 @@
+import numpy as np
+import pytest
+import torch
+from conftest import known_fit
+from scipy.ndimage import gaussian_filter
+
+from napari_microgen.methods.excursion.assessment import draw_section
+from napari_microgen.methods.fieldgan.networks import indicators
+from napari_microgen.methods.fieldgan.refiner import balance
+from napari_microgen.methods.fieldgan.sections import cut_sections, one_hot
+from napari_microgen.methods.fieldgan.statistics import (
+    RandomFilters,
+    Target,
+    chord_statistics,
+    descriptions,
+    euler_numbers,
+)
+
+
+@pytest.fixture(scope="module")
+def sections():
+    drawn = (one_hot(draw_section(known_fit(), (512, 512), seed), 3) for seed in range(5))
+    return torch.cat([cut_sections(d[:, None], 0, 1) for d in drawn])
+
+
+def test_euler_numbers_are_those_of_scikit_image(sections):
+    from skimage.measure import euler_number
+
+    found = euler_numbers(sections) * 64**2
+    wanted = [[euler_number(p > 0.5, connectivity=1) for p in s.numpy()] for s in sections[:64]]
+    np.testing.assert_allclose(found[:64], wanted, atol=1e-2)
+
+
+def test_segments_lie_within_a_phase_as_often_as_counted():
+    stripes = torch.zeros(1, 2, 64, 64)
+    stripes[:, 0] = (torch.arange(64) % 8 < 5).float()
+    stripes[:, 1] = 1 - stripes[:, 0]
+    found = chord_statistics(stripes)[0].reshape(2, 10, 2)
+    across, along = found[1, :, 0], found[0, :, 0]
+    np.testing.assert_allclose(along, 5 / 8)
+    # Of every 8 places along x, 5, 4, 3, 2 start a segment of 1, 2, 3, 4 voxels.
+    starts = [np.mean([i % 8 + n <= 5 for i in range(64 - n + 1)]) for n in (1, 2, 3, 4)]
+    np.testing.assert_allclose(across[:4], starts, atol=1e-6)
+    assert across[4:].abs().max() == 0
+
+
+def test_the_same_material_is_one_noise_away_and_another_one_is_farther(sections):
+    def drawn(fit, seed):
+        return cut_sections(one_hot(draw_section(fit, (512, 512), seed), 3)[:, None], 0, 1)
+
+    real = drawn(known_fit(), 7)
+    other = known_fit(lengths=(4.0, 3.0, 7.0))
+    for name, description in zip(
+        ("chords", "euler", "patterns"), descriptions(real, sections, 64, 1), strict=True
+    ):
+        describe, target = description.describe, description.target
+        misfits = [target.misfit(describe(drawn(known_fit(), s)).mean(0)) for s in (11, 12, 13)]
+        # Both sides are as large, so the distance is that of two noises.
+        assert 0.4 < np.mean(misfits) / 2**0.5 < 1.6, name
+        assert target.misfit(describe(drawn(other, 11)).mean(0)) > 2 * np.mean(misfits), name
+
+
+def test_statistics_that_never_vary_do_not_count_without_end():
+    scatter = torch.randn(50, 2, generator=torch.Generator().manual_seed(0))
+    scatter[:, 1] = 0
+    target = Target(torch.zeros(2), scatter, 50)
+    assert target.misfit(torch.tensor([0.0, 0.01])) < 20
+
+
+def test_gradients_point_where_finite_differences_do(sections):
+    """Moving interfaces by a random smooth field, statistics change as the gradient says."""
+    random = np.random.default_rng(0)
+    smooth = gaussian_filter(random.normal(size=(8, 3, 64, 64)), (0, 0, 3, 3), mode="wrap")
+    logits = torch.from_numpy(4 * smooth / smooth.std()).float()
+    push = gaussian_filter(random.normal(size=(6, 8, 3, 64, 64)), (0, 0, 0, 2, 2), mode="wrap")
+    pushes = torch.from_numpy(push / push.std()).float()
+    describe = RandomFilters(sections, 0)
+
+    def sharp(values):
+        return torch.zeros_like(values).scatter_(1, values.argmax(1, keepdim=True), 1.0)
+
+    def straight_through(values):
+        soft = torch.softmax(values, 1)
+        return sharp(values) + soft - soft.detach()
+
+    def gradients(of):
+        weights = torch.zeros(6, requires_grad=True)
+        moved = logits + torch.einsum("k,kbchw->bchw", weights, pushes)
+        total = describe(of(moved)).mean(0)
+        rows = [torch.autograd.grad(t, weights, retain_graph=True)[0] for t in total[::31]]
+        return torch.stack(rows).flatten()
+
+    step = 0.2
+    differences = torch.stack([
+        describe(sharp(logits + step * p)).mean(0) - describe(sharp(logits - step * p)).mean(0)
+        for p in pushes
+    ], 1)[::31].flatten() / (2 * step)  # fmt: skip
+    cosines = [
+        float(torch.cosine_similarity(gradients(of), differences, 0))
+        for of in (indicators, straight_through)
+    ]
+    assert cosines[0] > 0.9
+    assert cosines[0] > cosines[1]
+
+
+def test_balance_restores_what_every_phase_filled():
+    random = torch.Generator().manual_seed(0)
+    before = torch.randn(2, 3, 20, 20, 20, generator=random)
+    after = before + torch.tensor([0.5, -0.2, 0.0])[:, None, None, None]
+    after = after + 0.3 * torch.randn(before.shape, generator=random)
+    shift = balance(after, before)
+    counts = [
+        torch.bincount(v.argmax(1).flatten(), minlength=3) / 16000
+        for v in (before, after + shift[:, None, None, None])
+    ]
+    torch.testing.assert_close(*counts, atol=2e-3, rtol=0)
+    assert torch.equal(balance(before, before), torch.zeros(3))
