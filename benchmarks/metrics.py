@@ -122,7 +122,7 @@ def _(data, _):
 def _(data, _):
     from napari_microgen.metrics.correlations import radial, two_point_map
 
-    radii, values = radial(two_point_map(data, 1, 1, max_lag=min(data.shape) // 2), 3)
+    radii, values = radial(two_point_map(data, 1, 1, max_lag=min(64, *data.shape)), 3)
     return float(np.interp(10, radii, values))
 
 

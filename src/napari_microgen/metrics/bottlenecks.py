@@ -53,8 +53,8 @@ def constrictivity(
 
     Radii are distances from voxel centre to voxel centre, so features of about three voxels give
     little more than one radius to choose from, and a constrictivity that means little.
-    Takes about 14 bytes of memory per voxel (26 where the squared ratios of the voxel's edges
-    are no whole numbers).
+    Takes about 14 bytes of memory per voxel; up to 26 where sides are periodic, or where the
+    squared ratios of a voxel's edges are no whole numbers.
 
     Parameters
     ----------

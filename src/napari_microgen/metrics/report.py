@@ -297,6 +297,11 @@ def compare_steps(
     if any(axis not in (0, 1, 2) for axis in axes) or not axes:
         raise InputError(f"Sections are normal to some of the axes 0, 1 and 2, not {axes}.")
 
+    # First, as it refuses images that are too small.
+    if in_sections:
+        parts = section_parts(real, generated, axes)
+    else:
+        parts = volume_parts(real, generated)
     real_families = [f for f in families if not (in_sections and f in VOLUME_ONLY)]
     options: dict[str, Any] = {"tolerance": tolerance, "device": device}
     real_side = yield from share(
@@ -305,10 +310,6 @@ def compare_steps(
     generated_side = yield from share(
         measure_steps(generated, families, **options), 0.15, 0.4, "generated: "
     )
-    if in_sections:
-        parts = section_parts(real, generated, axes)
-    else:
-        parts = volume_parts(real, generated)
     in_parts = [f for f in families if f not in WHOLE_ONLY]
     rows = yield from share(_row_steps(parts, real, in_parts, options), 0.4, 0.9, "parts: ")
     rows += _whole_rows(
