@@ -177,7 +177,7 @@ def test_bad_images_are_refused_in_one_sentence(two_phases, settings):
 
 
 def test_features_too_large_for_the_image_are_warned_about_with_the_number(two_phases, settings):
-    coarse = draw_section(known_fit("gaussian", (0, 1), (20.0,), (0.0,)), (512, 512), 1)
+    coarse = draw_section(known_fit("gaussian", (0, 1), (30.0,), (0.0,)), (512, 512), 1)
     warnings = METHOD.check([PhaseImage.from_labels(coarse[:100, :100])], settings())
     assert any("less than four times its correlation length of" in w for w in warnings)
     assert METHOD.check([two_phases], settings()) == []
