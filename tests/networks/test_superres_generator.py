@@ -8,6 +8,7 @@ from napari_microgen.networks.superres_generator import (
     SuperResGenerator,
     covered,
     initialise_direct,
+    match_alike,
 )
 
 FACTORS = [Fraction(64, d) for d in (8, 11, 16, 24, 37, 64)]
@@ -72,3 +73,18 @@ def test_starts_as_the_interpolated_volume_with_the_right_fractions():
 def test_too_few_widths_are_refused():
     with pytest.raises(ValueError, match="4 widths"):
         SuperResGenerator(Fraction(8), 2, 3, 1, (8, 8, 8))
+
+
+def test_phases_that_look_alike_share_their_room_as_wanted():
+    network = generator(Fraction(4), direct=True, normalised=False)
+    merging = torch.tensor([[1.0, 0.0, 1.0], [0.0, 1.0, 0.0]])
+    coarse = torch.zeros(2, 2, 16, 16, 16)
+    coarse[:, 0, :, :9] = 1
+    coarse[:, 1, :, 9:] = 1
+    latent = torch.cat([coarse, torch.randn(2, 2, 16, 16, 16)], 1)
+    initialise_direct(network, merging, torch.tensor([0.4, 7 / 16, 0.1625]), latent, 0)
+    match_alike(network, [latent[:1], latent[1:]], merging, np.array([0.2, 0.5, 0.3]))
+    with torch.no_grad():
+        labels = network(latent).argmax(1)
+    found = np.bincount(labels.flatten(), minlength=3) / labels.numel()
+    np.testing.assert_allclose(found, [9 / 16 * 0.4, 7 / 16, 9 / 16 * 0.6], atol=0.01)

@@ -16,6 +16,9 @@ from napari_microgen.networks.slice_generator import fraction_weights
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from napari_microgen.networks.resampling import Span
 
 SMOOTH = (0.25, 0.5, 0.25)
@@ -202,6 +205,35 @@ def initialise_direct(
     direct.weight.copy_(weights[:, :, None, None, None] * kernel)
     direct.bias.zero_()
     direct.bias.copy_(fraction_weights(generator(latent), fractions.tolist()).log())
+
+
+@torch.no_grad()
+def match_alike(
+    generator: SuperResGenerator, latents: Sequence[Tensor], merging: Tensor,
+    fractions: NDArray[np.float64],
+) -> None:  # fmt: skip
+    """Shift the biases of phases that look alike so that they share their room as in the image.
+
+    How much room they have together is left as it is.
+
+    Parameters
+    ----------
+    generator : SuperResGenerator
+        Changed in place.
+    latents : sequence of Tensor
+        Inputs of the volumes that the fractions are counted in.
+    merging : Tensor, shape (low_phases, phases)
+        1 where a fine phase looks like a coarse one.
+    fractions : ndarray, shape (phases,)
+        Volume fractions of the image.
+    """
+    values = torch.cat([generator(latent) for latent in latents])
+    counts = torch.bincount(values.argmax(1).flatten(), minlength=len(fractions))
+    found, wanted = counts / counts.sum(), torch.from_numpy(fractions).to(merging)
+    room, whole = merging @ found.to(merging), merging @ wanted
+    target = wanted * (merging.T @ (room / whole))
+    assert generator.last.bias is not None
+    generator.last.bias.add_(fraction_weights(values, target.tolist()).log())
 
 
 def count_doublings(factor: Fraction) -> int:

@@ -18,7 +18,8 @@ _PAPER: dict[str, Any] = {
     "direct": False, "critic_widths": "64 128 256 512", "loss": "wasserstein", "critic_steps": 5,
     "volumes": 8, "generator_volumes": 8, "planes": 56, "real_patches": 64,
     "generator_rate": 1e-4, "critic_rate": 1e-4, "beta1": 0.5, "beta2": 0.999, "penalty": 10.0,
-    "sharpness": 100.0, "averaging": 0.999, "warm_up": 0, "anchor": 0.0, "fidelity_every": 50,
+    "sharpness": 100.0, "averaging": 0.999, "warm_up": 0, "anchor": 0.0, "match_fractions": False,
+    "fidelity_every": 50,
 }  # fmt: skip
 
 _STANDARD: dict[str, Any] = {
@@ -95,6 +96,11 @@ class SuperResConfig(SectionConfig):
     direct: bool = setting(
         True, "Add the interpolated volume and smooth noise to the generator's output, and start "
         "from there (paper 001: no).", advanced=True,
+    )  # fmt: skip
+
+    match_fractions: bool = setting(
+        True, "Let phases that look alike in the volume share their room as in the image.",
+        advanced=True,
     )  # fmt: skip
 
     def __post_init__(self) -> None:

@@ -16,7 +16,7 @@ from napari_microgen.methods.superres.degradation import Degradation, voxel_loss
 from napari_microgen.methods.superres.model import SuperResModel
 from napari_microgen.metrics.fidelity import Reference
 from napari_microgen.networks.critics import PatchCritic, SliceCritic
-from napari_microgen.networks.superres_generator import initialise_direct
+from napari_microgen.networks.superres_generator import initialise_direct, match_alike
 from napari_microgen.training.adversarial_config import SIDE
 from napari_microgen.training.anchors import FollowedAnchor
 from napari_microgen.training.cubes import CubeSampler
@@ -45,6 +45,8 @@ PAPER_KERNELS = (4, 4, 4, 3, 4)
 """Kernels of the paper's critic, for sections of 56 x 56."""
 
 SETTLE_CUBES = 8
+"""Training cubes on which the kept generator's statistics and fractions are set."""
+
 START_CUBES = 4
 
 
@@ -148,11 +150,14 @@ class SuperResTraining(SectionTraining):
         return float(np.prod(kept) ** (1 / len(kept)))
 
     def _settle(self, average: AveragedGenerator) -> SuperResGenerator:
-        """Return the averaged generator with its statistics set."""
+        """Return the averaged generator with its statistics and fractions set."""
         random = torch_random(self.config.seed, 0, "settle")
-        cubes = [self._latents(1, random) for _ in range(SETTLE_CUBES * self.config.normalised)]
-        settled: SuperResGenerator = copy.deepcopy(average.settle(cubes))  # type: ignore[assignment]
-        return settled
+        cubes = [self._latents(1, random) for _ in range(SETTLE_CUBES)]
+        settled = average.settle(cubes if self.config.normalised else [])
+        generator: SuperResGenerator = copy.deepcopy(settled)  # type: ignore[assignment]
+        if self.config.match_fractions:
+            match_alike(generator, cubes, self.degradation.merging, self.pair.images[0].fractions)
+        return generator
 
     def _as_model(self, origin: Origin, generator: Any) -> SuperResModel:
         return SuperResModel(origin, generator, self.pair.low)
