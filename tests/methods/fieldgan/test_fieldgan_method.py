@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 from conftest import known_fit
@@ -16,7 +18,7 @@ WHOLE = (True, True, True)
 
 @pytest.fixture(scope="module")
 def run(three_phases, settings):
-    return list(METHOD.train([three_phases], settings(preview_seconds=1e-3)))
+    return list(METHOD.train([three_phases], settings(preview_seconds=1000)))
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +48,7 @@ def test_training_shows_the_calibrated_set_first_and_ends_with_a_judged_model(ru
     assert shown and shown[0] < first_step
     assert any("advised" in item.message or "no refinement" in item.message for item in run)
     assert [i.step for i in run] == sorted(i.step for i in run)
+    assert "do not certify transport" in run[-1].message
 
 
 def test_the_model_at_the_start_is_the_calibrated_set_exactly(run):
@@ -138,6 +141,16 @@ def test_a_second_section_tells_the_stretch(two_phases, settings):
     final = list(METHOD.train([two_phases, longer], settings(filter_steps=1)))[-1].model
     assert final.calibrated.stretch == pytest.approx(1.5, abs=0.25)
     assert final.network.groups == ((0,), (1, 2))
+
+
+def test_transport_is_checked_against_a_true_volume(model, settings):
+    labels = model.generate((64, 64, 64), 5, periodic=WHOLE).data
+    image = PhaseImage.from_labels(labels)
+    message = list(METHOD.train([image], settings(refine="none")))[-1].message
+    found = [float(v) for v in re.findall(r"(\d\.\d+)", message)]
+    assert len(found) == 6
+    for ours, true in zip(found[::2], found[1::2], strict=True):
+        assert ours == pytest.approx(true, abs=0.08)
 
 
 def test_the_command_line_trains_and_generates(two_phases, tmp_path):

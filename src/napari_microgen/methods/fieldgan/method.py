@@ -14,6 +14,7 @@ from napari_microgen.methods.fieldgan.config import FieldGANConfig
 from napari_microgen.methods.fieldgan.model import FieldGANModel
 from napari_microgen.methods.fieldgan.sections import SIDE
 from napari_microgen.methods.fieldgan.training import FieldGANTraining
+from napari_microgen.methods.fieldgan.transport_check import transport_note
 from napari_microgen.training.loop import Schedule, TrainingLoop
 from napari_microgen.training.patches import PatchSampler
 
@@ -86,6 +87,9 @@ class FieldGAN(Method):
             # While fits and networks are made ready the calibrated set is there to be looked at.
             look = training.first_look() if settings.preview_seconds else None
             yield replace(progress, preview=progress.preview or look)
+        if isinstance(progress.model, FieldGANModel):
+            note = transport_note(training.image, progress.model)
+            yield replace(progress, fidelity=None, preview=None, message=note)
 
 
 def _calibrated_as(config: FieldGANConfig) -> ExcursionConfig:
