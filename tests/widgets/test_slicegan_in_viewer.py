@@ -30,6 +30,7 @@ def window(make_napari_viewer):
 
 def open_train(viewer, until, **settings):
     _, train = viewer.window.add_plugin_dock_widget("napari-microgen", "Train")
+    train.method.value = "slicegan"
     for name, value in settings.items():
         train.form.editors[name].value = value
     until(lambda: train.plan)

@@ -98,6 +98,7 @@ def test_a_warning_is_amber_and_lets_one_start(train, viewer, until):
 
 def test_settings_that_are_refused_are_told_at_once(open_dock, until):
     train = open_dock("Train")
+    train.method.value = "slicegan"
     train.form.editors["widths"].value = "none"
     until(lambda: "widths" in train.check_line.text())
     assert not train.start_button.isEnabled()

@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     from napari_microgen.methods.base import Method, Model
 
 METHODS: dict[str, str] = {
+    "fieldgan": "napari_microgen.methods.fieldgan:FieldGAN",
     "slicegan": "napari_microgen.methods.slicegan:SliceGAN",
     "superres": "napari_microgen.methods.superres:SuperRes",
     "dcgan": "napari_microgen.methods.dcgan:DCGAN",
     "excursion": "napari_microgen.methods.excursion:ExcursionSets",
-    "fieldgan": "napari_microgen.methods.fieldgan:FieldGAN",
     "shell": "napari_microgen.methods.particles.shell_method:Shells",
     "grains": "napari_microgen.methods.particles.grain_method:Grains",
 }
-"""Registered methods: name and where the class is."""
+"""Registered methods: name and where the class is; the first is the one that is offered first."""
 
 
 def get_method(name: str) -> Method:
