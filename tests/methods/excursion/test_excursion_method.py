@@ -307,7 +307,10 @@ def test_the_user_is_told_in_plain_words_how_well_a_model_suits():
     for change in ({"s2_rmse": 0.02}, {"surface": 0.2}):
         assert "do not suit this material" in verdict([dataclasses.replace(good, **change)])
     same = dataclasses.replace(good, algorithm="3", start_rmse=0.001)
-    assert "(Algorithm 3)" in verdict([good, same]) and "nothing better" in verdict([good, same])
+    assert verdict([good, same]).endswith("Algorithm 3 found nothing better than its start.")
+    worse = dataclasses.replace(good, algorithm="1", s2_rmse=0.015)
+    told = verdict([good, worse])
+    assert "not suit" not in told and "Algorithm 1, whose model this is, reaches S2 within" in told
 
 
 def test_long_correlations_are_calibrated_on_a_coarser_image():

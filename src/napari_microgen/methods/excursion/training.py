@@ -258,22 +258,22 @@ def verdict(misfits: Sequence[Misfit]) -> str:
     """Say in one or two sentences how well the best model fits."""
     best = misfits[choose(misfits)]
     amounts = f"S2 within {best.s2_rmse:.4f} and surface areas within {100 * best.surface:.0f} %"
+    if best.algorithm != "exact":
+        # Whether the material suits is told by what the best way of calibrating reaches.
+        exact = verdict([m for m in misfits if m.algorithm == "exact"])
+        if best.s2_rmse == best.start_rmse:
+            return f"{exact} Algorithm {best.algorithm} found nothing better than its start."
+        return f"{exact} Algorithm {best.algorithm}, whose model this is, reaches {amounts}."
     good = {name: getattr(best, name) <= limit for name, limit in UNSUITABLE.items()}
     if all(good.values()):
-        told = f"The best model is {best.title}: {amounts} of the image."
-    elif good["s2_rmse"] and good["surface"]:
-        told = (
+        return f"The best model is {best.title}: {amounts} of the image."
+    if good["s2_rmse"] and good["surface"]:
+        return (
             f"Excursion sets suit this material in part: the best model, {best.title}, reaches "
             f"{amounts} of the image, but not its shapes (chord-length distributions differ by "
             f"{best.shape:.2f}); SliceGAN may do better."
         )
-    else:
-        told = (
-            f"Excursion sets do not suit this material: the best model, {best.title}, reaches "
-            f"only {amounts} of the image; SliceGAN may do better."
-        )
-    if best.algorithm == "exact":
-        return told
-    exact = min(m.s2_rmse for m in misfits if m.algorithm == "exact")
-    kept = " It found nothing better than its start." if best.s2_rmse == best.start_rmse else ""
-    return f"{told}{kept} The exact fit reaches S2 within {exact:.4f}."
+    return (
+        f"Excursion sets do not suit this material: the best model, {best.title}, reaches only "
+        f"{amounts} of the image; SliceGAN may do better."
+    )
