@@ -26,8 +26,8 @@ class CentredModel(Model):
     """A model of particles: every seed gives one, in the middle of the volume.
 
     The voxel ``n // 2`` along an axis of n voxels holds the particle's centre; an `offset` is
-    where the middle of the volume lies, seen from there. Volumes of any shapes and offsets are
-    parts of the same tiles and agree bit by bit.
+    where the middle of the volume lies, seen from there. A voxel's number depends on nothing but
+    where it lies, so volumes of any shapes and offsets agree.
     """
 
     @abstractmethod
@@ -75,8 +75,9 @@ class CentredModel(Model):
         self.check_shape(shape, periodic)
         numbers = self.numbering(seed, device)
         for piece in pieces(shape, _first_voxel(shape, offset), periodic, TILE):
-            tile = numbers([TILE * index for index in piece.tile], (TILE, TILE, TILE))
-            yield Block(piece.where, tile[piece.inside][None])
+            first = [TILE * t + s.start for t, s in zip(piece.tile, piece.inside, strict=True)]
+            z, y, x = (s.stop - s.start for s in piece.inside)
+            yield Block(piece.where, numbers(first, (z, y, x))[None])
 
     def generate_steps(
         self,

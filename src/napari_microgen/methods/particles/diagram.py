@@ -28,8 +28,12 @@ if TYPE_CHECKING:
 NEAREST = 32
 """Seeds that are looked at first for a block of points; more where they do not settle it."""
 
-SIDE = 4
-"""Points along a block whose candidates are found together."""
+BLOCK, MOST_POINTS = 3.0, 8
+"""Length in units of a block whose candidates are found together, half a grain's width, and the
+most points along it."""
+
+BLOCKS_AT_ONCE = 8192
+"""Blocks whose candidates are in memory together: some 40 MB."""
 
 
 # ---------------------------------------------------------------------- bases and markers
@@ -154,7 +158,11 @@ class Diagram:
         return cKDTree(self.seeds)
 
     def owners(
-        self, start: Sequence[float], shape: Sequence[int], step: float
+        self,
+        start: Sequence[float],
+        shape: Sequence[int],
+        step: float,
+        inside: NDArray[np.bool_] | None = None,
     ) -> NDArray[np.int64]:
         """Return the index of the seed that owns each point of a grid.
 
@@ -166,13 +174,16 @@ class Diagram:
             Points along each axis.
         step : float
             Distance of neighbouring points.
+        inside : ndarray of bool, optional
+            Of that shape; the other points get -1, and cost next to nothing.
 
         Notes
         -----
         Points are taken in blocks. The metric at a block's middle bounds every potential within
         the block from both sides, so seeds that cannot win are left out without any error.
         """
-        sides = [min(SIDE, n) for n in shape]
+        side = min(max(1, int(BLOCK / step)), MOST_POINTS)
+        sides = [min(side, n) for n in shape]
         counts = [-(-n // s) for n, s in zip(shape, sides, strict=True)]
         local = np.stack(
             np.meshgrid(*[(np.arange(s) - (s - 1) / 2) * step for s in sides], indexing="ij"), -1
@@ -182,10 +193,15 @@ class Diagram:
             for f, c, s in zip(start, counts, sides, strict=True)
         ]
         middles = np.stack(np.meshgrid(*corners, indexing="ij"), -1).reshape(-1, 3)
-        owner = self._block_owners(middles, local)
+        asked = np.arange(len(middles)) if inside is None else _blocks_with(inside, counts, sides)
+        owner = np.full((len(middles), len(local)), -1)
+        for first in range(0, len(asked), BLOCKS_AT_ONCE):
+            some = asked[first : first + BLOCKS_AT_ONCE]
+            owner[some] = self._block_owners(middles[some], local)
         grid = owner.reshape(*counts, *sides).transpose(0, 3, 1, 4, 2, 5)
         whole = grid.reshape([c * s for c, s in zip(counts, sides, strict=True)])
-        return whole[tuple(slice(n) for n in shape)]
+        owned = whole[tuple(slice(n) for n in shape)]
+        return owned if inside is None else np.where(inside, owned, -1)
 
     def _block_owners(
         self, middles: NDArray[np.float64], local: NDArray[np.float64]
@@ -232,3 +248,13 @@ class Diagram:
         )  # fmt: skip
         best = value.argmin(-1).numpy()
         return np.take_along_axis(index, best, axis=1)
+
+
+def _blocks_with(
+    inside: NDArray[np.bool_], counts: Sequence[int], sides: Sequence[int]
+) -> NDArray[np.int64]:
+    """Return which blocks of a grid hold a point that is inside."""
+    missing = [(0, c * s - n) for n, c, s in zip(inside.shape, counts, sides, strict=True)]
+    sizes = [n for pair in zip(counts, sides, strict=True) for n in pair]
+    parts = np.pad(inside, missing).reshape(sizes)
+    return np.flatnonzero(parts.any(axis=(1, 3, 5)))

@@ -16,7 +16,7 @@ from napari_microgen.methods.particles.grain_network import MarkerNetwork, Marke
 from napari_microgen.methods.particles.seeds import poisson_seeds
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -114,18 +114,22 @@ class GrainModel(CentredModel):
         def numbers(start: Sequence[int], shape: Shape) -> NDArray[np.int32]:
             axes = [(np.arange(s, s + n) * step) ** 2 for s, n in zip(start, shape, strict=True)]
             squared = axes[0][:, None, None] + axes[1][:, None] + axes[2]
-            inside = squared <= self.radius**2
-            return np.where(inside, grains(start, shape), 0) if inside.any() else 0 * inside
+            return grains(start, squared <= self.radius**2)
 
         return numbers
 
-    def grain_numbering(self, seed: int, radius: float | None = None) -> Numbering:
-        """Return what numbers the grains around a seed's centre, with no regard to an outside."""
+    def grain_numbering(
+        self, seed: int, radius: float | None = None
+    ) -> Callable[[Sequence[int], NDArray[np.bool_]], NDArray[np.int32]]:
+        """Return what numbers the grains of a seed on the voxels of a block that are inside.
+
+        It is called with the block's first voxel, seen from the centre, and which are inside.
+        """
         diagram, step = self.diagram(seed, radius), self.step
 
-        def numbers(start: Sequence[int], shape: Shape) -> NDArray[np.int32]:
+        def numbers(start: Sequence[int], inside: NDArray[np.bool_]) -> NDArray[np.int32]:
             first = [s * step for s in start]
-            return (diagram.owners(first, shape, step) + 1).astype(np.int32)
+            return (diagram.owners(first, inside.shape, step, inside) + 1).astype(np.int32)
 
         return numbers
 

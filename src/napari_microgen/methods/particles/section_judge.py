@@ -99,8 +99,8 @@ class SectionJudge:
             away = np.maximum(np.maximum(low - points, points - high), 0)
             near = np.flatnonzero(np.linalg.norm(away, axis=1) <= NEAR)
             diagram = realise(network, Seeds.draw(points, random), near)
-            owner = diagram.owners(low.tolist(), (1, *real.shape), self.step)[0]
-            made.append(np.where(real > 0, owner + 1, 0))
+            inside = real[None] > 0
+            made.append(diagram.owners(low.tolist(), inside.shape, self.step, inside)[0] + 1)
         return made
 
     def judge(self, network: MarkerNetwork, intensity: float, seed: tuple[int, ...]) -> Verdict:

@@ -99,10 +99,7 @@ class ParticleModel(CentredModel):
         grains = self.grains.grain_numbering(seed, self._radius(shell))
 
         def numbers(start: Sequence[int], shape: Shape) -> NDArray[np.int32]:
-            inside = shell.inside(start, shape)
-            if not inside.any():
-                return np.zeros(shape, np.int32)
-            return np.where(inside, grains(start, shape), 0).astype(np.int32)
+            return grains(start, shell.inside(start, shape))
 
         return numbers
 
