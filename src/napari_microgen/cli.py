@@ -108,22 +108,20 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
 
 def generate(options: argparse.Namespace) -> dict[str, Any]:
     """Generate a volume from a model file and write it as TIFF."""
-    from napari_microgen.io.meshes import MESH_SUFFIXES, write_mesh
     from napari_microgen.io.tiff import write_confidence, write_sample
     from napari_microgen.resources import check_disk, peak_memory
     from napari_microgen.runs import generate_sample
 
     if options.scheduler is not None:
         raise InputError("Generating on a cluster is not available yet; leave out --scheduler.")
+    if options.count is not None:
+        return _generate_particles(options)
     maps = (options.confidence, options.entropy, options.disagreement)
     for path in filter(None, (options.out, *maps)):
         _check_suffix(path, TIFF_SUFFIXES)
-    for path, suffixes in ((options.mesh, MESH_SUFFIXES), (options.table, (".csv",))):
-        if path is not None:
-            _check_suffix(path, suffixes)
-            check_disk(path, 10**6)
     _check_different(options, ("out", "confidence", "entropy", "disagreement"))
     model = _model(options)
+    _check_particle_files(options, model)
     wants_ensemble = options.entropy is not None or options.ensemble is not None
     if model.origin.kind != "labels" and (options.confidence is not None or wants_ensemble):
         raise InputError(
@@ -135,9 +133,6 @@ def generate(options: argparse.Namespace) -> dict[str, Any]:
     shape = options.shape or model.fitting_shape(options.seed)
     if shape is None:
         raise InputError("Volumes of this model have no end; say how large with --shape Z Y X.")
-    mesh = getattr(model, "mesh", None)
-    if options.mesh is not None and mesh is None:
-        raise InputError("Only shells have a surface; leave out --mesh.")
     voxels = math.prod(shape)
     needed = voxels * {"labels": 1, "grey": 4, "colour": 3, "numbered": 2}[model.origin.kind]
     check_disk(options.out, needed)
@@ -147,10 +142,7 @@ def generate(options: argparse.Namespace) -> dict[str, Any]:
     write_sample(options.out, sample)
     if options.confidence is not None:
         write_confidence(options.confidence, sample)
-    if options.mesh is not None and mesh is not None:
-        write_mesh(options.mesh, *mesh(options.seed))
-    if options.table is not None:
-        _write_table(options.table, sample)
+    _write_particle_files(options, model, sample)
     return {
         "out": str(options.out),
         "shape": list(shape),
@@ -198,6 +190,10 @@ def _model(options: argparse.Namespace) -> Model:
     model = load_model(options.model)
     if options.low is not None:
         model = model.given([PhaseImage.from_tiff(options.low, zero=options.zero, kind="labels")])
+    if options.shell is not None:
+        from napari_microgen.methods.particles.whole import combine
+
+        model = combine(model, load_model(options.shell))
     if options.voxel_size is None:
         return model
     metres = METRES.get(model.origin.unit)
@@ -205,13 +201,63 @@ def _model(options: argparse.Namespace) -> Model:
     return model.with_voxel_size(options.voxel_size * scale)
 
 
-def _write_table(path: Path, sample: Sample) -> None:
-    from napari_microgen.metrics.tables import write_csv
+def _check_particle_files(options: argparse.Namespace, model: Model) -> None:
+    """Raise `InputError` if a model cannot give what only shells, grains or particles have."""
+    from napari_microgen.io.meshes import MESH_SUFFIXES
+    from napari_microgen.resources import check_disk
 
-    if not sample.table:
-        raise InputError("Only particles and grains have a table; leave out --table.")
-    rows = zip(*sample.table.values(), strict=True)
-    write_csv(path, list(sample.table), (dict(zip(sample.table, row, strict=True)) for row in rows))
+    wanted = (
+        ("mesh", MESH_SUFFIXES, ("shell", "particle")),
+        ("table", (".csv",), ("shell", "grains", "particle")),
+        ("tessellation", (".csv",), ("grains", "particle")),
+    )
+    for name, suffixes, methods in wanted:
+        path = getattr(options, name)
+        if path is None:
+            continue
+        if model.origin.method not in methods:
+            raise InputError(
+                f"A {model.origin.method} model has no {name}, only {' and '.join(methods)} "
+                f"models have; leave out --{name}."
+            )
+        _check_suffix(path, suffixes)
+        check_disk(path, 10**6)
+
+
+def _write_particle_files(options: argparse.Namespace, model: Any, sample: Sample) -> None:
+    from napari_microgen.io.meshes import write_mesh
+    from napari_microgen.metrics.tables import write_columns
+
+    if options.mesh is not None:
+        write_mesh(options.mesh, *model.mesh(options.seed))
+    if options.table is not None:
+        write_columns(options.table, sample.table)
+    if options.tessellation is not None:
+        write_columns(options.tessellation, model.parameters(options.seed))
+
+
+def _generate_particles(options: argparse.Namespace) -> dict[str, Any]:
+    """Write a data set of particles into a folder."""
+    from napari_microgen.methods.particles.centred import CentredModel
+    from napari_microgen.methods.particles.whole import write_particles
+    from napari_microgen.resources import peak_memory
+    from napari_microgen.runs import follow
+
+    model = _model(options)
+    if not isinstance(model, CentredModel):
+        raise InputError("Only shells and grains make data sets of particles; leave out --count.")
+    given = [n for n in ("shape", "mesh", "table", "tessellation") if getattr(options, n)]
+    if given:
+        raise InputError(f"A data set has one file per particle; leave out --{given[0]}.")
+    steps = write_particles(model, options.out, options.count, options.seed, options.device)
+    written = follow(steps, f"Generating {options.count} particles")
+    return {
+        "out": written["folder"],
+        "table": written["table"],
+        "particles": options.count,
+        "seed": options.seed,
+        "peak_memory_bytes": peak_memory(),
+    }
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
@@ -409,13 +455,20 @@ def _parser() -> _Parser:
         help="particles and grains: edge of the voxels in nanometres (in pixels for a model that "
         "knows no length)",
     )  # fmt: skip
-    add.add_argument("--mesh", type=Path, metavar="FILE.stl", help="shells: also write the surface")
     add.add_argument(
-        "--table",
-        type=Path,
-        metavar="FILE.csv",
-        help="particles and grains: also write their table",
-    )
+        "--shell", type=Path, metavar="SHELL",
+        help="grains: fill the particles of this shell model, matched in physical size",
+    )  # fmt: skip
+    for name, ending, what in (
+        ("mesh", "stl", "shells: also write the surface (.stl or .ply)"),
+        ("table", "csv", "particles and grains: also write their table"),
+        ("tessellation", "csv", "grains: also write seeds and markers, the grains without voxels"),
+    ):
+        add.add_argument(f"--{name}", type=Path, metavar=f"FILE.{ending}", help=what)
+    add.add_argument(
+        "--count", type=_count, metavar="N",
+        help="particles and grains: write a data set of N into the folder OUT, with a table",
+    )  # fmt: skip
     add.add_argument("--device", default="auto", choices=DEVICES, help="where to compute")
     add.add_argument("--scheduler", metavar="ADDRESS", help=argparse.SUPPRESS)
     _finish(add, generate)
@@ -476,6 +529,12 @@ def _seed(text: str) -> int:
 def _ensemble(text: str) -> int:
     if not text.isdecimal() or not 2 <= int(text) <= 255:
         raise argparse.ArgumentTypeError(f"'{text}' is no whole number from 2 to 255")
+    return int(text)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 100_000:
+        raise argparse.ArgumentTypeError(f"'{text}' is no whole number from 1 to 100000")
     return int(text)
 
 
