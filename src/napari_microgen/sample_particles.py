@@ -170,9 +170,10 @@ def grain_section(seed: int) -> NDArray[np.int32]:
     outline = true_shells().sample(random)
     outline *= SECTION_RADIUS / (outline[0] / np.sqrt(4 * np.pi))
     inside = Voxeliser(outline).inside((0, -half, -half), (1, *SECTION_SHAPE))[0]
-    owner = true_grains(seed, reach + 16).owners((0, -reach, -reach), (1, *SECTION_SHAPE),
-                                                 1 / GRAIN_UNIT)[0]  # fmt: skip
-    numbers = renumbered(np.where(inside, owner + 1, 0))
+    owner = true_grains(seed, reach + 16).owners(
+        (0, -reach, -reach), (1, *SECTION_SHAPE), 1 / GRAIN_UNIT, inside[None]
+    )[0]
+    numbers = renumbered(owner + 1)
     edge = np.zeros(numbers.shape, bool)
     edge[:-1] |= numbers[:-1] != numbers[1:]
     edge[:, :-1] |= numbers[:, :-1] != numbers[:, 1:]
@@ -191,9 +192,10 @@ def grain_volume(seed: int = 0) -> NDArray[np.int32]:
     half = TRUTH_RADIUS
     reach = half / GRAIN_UNIT
     side = 2 * half + 1
-    owner = true_grains(seed, reach + 16).owners((-reach,) * 3, (side,) * 3, 1 / GRAIN_UNIT)
     z, y, x = np.ogrid[-half : half + 1, -half : half + 1, -half : half + 1]
-    return renumbered(np.where(z * z + y * y + x * x <= half * half, owner + 1, 0))
+    inside = z * z + y * y + x * x <= half * half
+    owner = true_grains(seed, reach + 16).owners((-reach,) * 3, (side,) * 3, 1 / GRAIN_UNIT, inside)
+    return renumbered(owner + 1)
 
 
 def renumbered(numbers: NDArray[np.integer]) -> NDArray[np.int32]:
@@ -213,3 +215,30 @@ def section_images(count: int = 6) -> list[PhaseImage]:
         )
         for seed in range(1, count + 1)
     ]  # fmt: skip
+
+
+def open_grains() -> list[LayerData]:
+    """Return sections on top, the centres of their particles, and the true grains in 3D."""
+    from napari_microgen.io.layers import METADATA_KEY
+
+    def common(*axes: str) -> dict[str, Any]:
+        return {
+            "scale": (GRAIN_PIXEL,) * len(axes),
+            "units": ("um",) * len(axes),
+            "axis_labels": axes,
+            "metadata": {METADATA_KEY: {"sample": "grains", "seed": 0}},
+        }
+
+    middle = [n // 2 for n in SECTION_SHAPE]
+    sections = section_images()
+    layers: list[LayerData] = [
+        (grain_volume(), {"name": "Grains: true volume", "visible": False, **common(*"zyx")},
+         "labels"),
+    ]  # fmt: skip
+    layers += [
+        (image.data, {"name": image.name, "visible": image is sections[0], **common(*"yx")},
+         "labels")
+        for image in reversed(sections)
+    ]  # fmt: skip
+    looks = {"name": "Grains: centres", "size": 6, "face_color": "white", "visible": False}
+    return [*layers, ([middle] * len(sections), {**looks, **common(*"yx")}, "points")]

@@ -28,6 +28,18 @@ def write_image(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
     return _write(path, (data, attributes, "image"))
 
 
+def write_surface(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
+    """Write a Surface layer as STL or PLY, in the unit of its scale.
+
+    See `napari_microgen.io.meshes.write_mesh`.
+    """
+    from napari_microgen.io.meshes import write_mesh
+
+    vertices, triangles = np.asarray(data[0], float), np.asarray(data[1])
+    scale = np.asarray(attributes.get("scale", (1.0,) * vertices.shape[1]), float)
+    return [str(write_mesh(path, vertices * scale, triangles))]
+
+
 def _write(path: str, layer_data: FullLayerData) -> list[str]:
     from napari.layers import Layer
 
