@@ -16,6 +16,7 @@ import platform
 import time
 
 import numpy as np
+from judging import changes, halves, indices
 
 from napari_microgen.methods import get_method
 from napari_microgen.metrics.fidelity import Reference
@@ -61,26 +62,15 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def halves(images):
-    left, right = [], []
-    for image in images:
-        rows = [slice(None)] * (image.ndim - 1)
-        middle = image.shape[-1] // 2
-        left.append(image.crop(*rows, slice(0, middle)))
-        right.append(image.crop(*rows, slice(middle, None)))
-    return left, right
-
-
 def one_run(arguments, train, test, seed):
     method = get_method("slicegan")
-    changes = dict(item.split("=", 1) for item in arguments.set)
     config = method.config_class.from_preset(
         arguments.preset,
         minutes=1000 if arguments.steps else arguments.minutes,
         steps=arguments.steps,
         seed=seed,
         preview_seconds=0,
-        **changes,
+        **changes(arguments.set),
     )
     model, start, steps = None, None, 0
     cpu, begun = time.process_time(), time.perf_counter()
@@ -91,10 +81,11 @@ def one_run(arguments, train, test, seed):
     begun = time.perf_counter()
     samples = [model.generate((SIDE,) * 3, seed=100 + i) for i in range(VOLUMES)]
     speed = VOLUMES * SIDE**3 / (time.perf_counter() - begun)
-    values = [p.value for p in model.origin.phases]
-    volumes = [np.searchsorted(values, s.data).astype(np.uint8) for s in samples]
+    volumes = [indices(model, s.data) for s in samples]
     fidelity = reference(test, config).score(volumes)
-    found = np.mean([[np.mean(v == i) for i in range(len(values))] for v in volumes], axis=0)
+    found = np.mean(
+        [[np.mean(v == i) for i in range(len(model.origin.phases))] for v in volumes], axis=0
+    )
     if arguments.montage:
         montage(arguments.montage, train, samples[0], config)
     return {

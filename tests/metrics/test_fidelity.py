@@ -165,3 +165,13 @@ def test_volumes_must_be_alike(reference):
         reference.score([])
     with pytest.raises(InputError, match="at least one"):
         Reference({})
+
+
+def test_another_real_image_scores_as_part_of_the_material_and_a_coarser_one_does_not(reference):
+    same, coarse = (
+        PhaseImage.from_labels(cut_in_three(periodic_field((512, 512), length, 9)))
+        for length in (3.0, 4.0)
+    )
+    found = reference.score_image(same)
+    assert 0.4 < found["mean"] < 1.6 and found["ripple"] < 1.5
+    assert reference.score_image(coarse)["mean"] > 2 * found["mean"]

@@ -175,6 +175,29 @@ class Reference:
         plain_details = {name: plain(value) for name, value in details.items()}
         return Fidelity(**means, isotropy=isotropy, mean=mean, details=plain_details)
 
+    def score_image(self, image: PhaseImage, axis: int = 0) -> dict[str, float]:
+        """Compare another real image of the material: what a perfect copy of it would score.
+
+        Parameters
+        ----------
+        image : PhaseImage
+            Labels of the same phases; 2D, or a stack of sections with the stack axis first.
+        axis : int
+            The axis that its sections are normal to.
+
+        Returns
+        -------
+        dict
+            The ratios of `Fidelity` that one image has, and their mean.
+        """
+        truth = self._truths[axis]
+        stack = image.data[None] if image.ndim == 2 else image.data
+        distances, floors = truth.compare(truth.describe(stack))
+        ratios = {name: distances[name] / floors[name] for name in DESCRIPTORS}
+        ripple, real = truth.ripples(stack)
+        mean = float(np.exp(np.mean(np.log(np.maximum(list(ratios.values()), 1e-12)))))
+        return {**ratios, "ripple": ripple / real, "mean": mean}
+
     def _isotropy(self, densities: NDArray[np.float64]) -> tuple[float, float, NDArray[np.float64]]:
         """Return deviation over spread, the largest deviation, and the real densities."""
         found: list[list[float]] = [[], [], []]
@@ -270,7 +293,7 @@ class _Truth:
         height, width = (
             min(a, b) for a, b in zip(stack.shape[1:], self.stack.shape[1:], strict=True)
         )
-        crops = self._crops(height, width, len(stack))
+        crops = _labelled(self._crops(height, width, len(stack)))
         # Sampling noise falls with the area, so no more is taken of one side than of the other.
         groups = np.array_split(stack[:, :height, :width], -(-len(stack) // len(crops)))
         key = (height, width, len(groups[0]))
@@ -328,7 +351,7 @@ def _parts(stack: NDArray[np.uint8], name: str) -> list[NDArray[np.uint8]]:
             f"'{name}' is too small to be compared with (shape {height} x {width}); use a "
             "section of at least 16 x 16 pixels."
         )
-    labelled = [p for p in parts if np.mean(p != UNLABELLED) > 0.1]
+    labelled = _labelled(parts)
     if len(labelled) < 2:
         raise InputError(
             f"'{name}' is labelled in less than half of its quarters; crop it to the labelled part."
@@ -340,4 +363,10 @@ def _sections(volumes: Sequence[NDArray[np.uint8]], axis: int, step: int) -> NDA
     """Return every `step`-th section normal to `axis` of all volumes as one stack."""
     step = max(1, min(step, volumes[0].shape[axis] // 2))
     start = (volumes[0].shape[axis] - 1) % step // 2
-    return np.concatenate([np.moveaxis(v, axis, 0)[start::step] for v in volumes])
+    return np.stack(_labelled([s for v in volumes for s in np.moveaxis(v, axis, 0)[start::step]]))
+
+
+def _labelled(images: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
+    """Return those of some images that are labelled in more than a tenth; all if none is."""
+    found = [image for image in images if np.mean(image != UNLABELLED) > 0.1]
+    return found or list(images)

@@ -74,6 +74,7 @@ class AdversarialRefiner(Refiner):
     """
 
     network: FieldNetwork
+    judged_every = 100
 
     def __init__(
         self,
@@ -150,7 +151,8 @@ class AdversarialRefiner(Refiner):
         places = random.integers(POOL_SIDE, size=(BATCH, 3))
         slabs = torch.cat([wrapped(pool, place.tolist(), shape) for place in places])
         own = cropped(slabs[:, : self.network.n_phases], radius)
-        refined = own + self.network.correction(slabs)
+        # One by one, as many small pieces of memory are had sooner than few large ones.
+        refined = own + torch.cat([self.network.correction(slab) for slab in slabs.split(1)])
         self.hold_fractions(refined, own)
         refined = refined + self.network.bias[:, None, None, None]
         return refined.squeeze(2 + axis), own.squeeze(2 + axis)

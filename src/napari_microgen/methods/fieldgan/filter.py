@@ -65,6 +65,7 @@ class FilterRefiner(Refiner):
     """
 
     network: FilterNetwork
+    judged_every = 40
 
     def __init__(
         self,

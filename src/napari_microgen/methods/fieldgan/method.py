@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from napari_microgen.phases import PhaseImage
 
-FIDELITY_EVERY = 40
-
 
 class FieldGAN(Method):
     """One image to calibrated random fields, refined by a small network (our own)."""
@@ -78,9 +76,7 @@ class FieldGAN(Method):
         """Calibrate and refine; see `Method.train`."""
         settings = _own(config)
         self.check(data, settings)
-        schedule = Schedule(
-            settings.minutes, settings.steps, FIDELITY_EVERY, 0, settings.preview_seconds
-        )
+        schedule = Schedule(settings.minutes, settings.steps, 1, 0, settings.preview_seconds)
         training = FieldGANTraining(data, settings, schedule)
         loop = TrainingLoop(lambda: training, schedule, self.signature(data, settings), checkpoint)
         for progress in loop.run(resume):

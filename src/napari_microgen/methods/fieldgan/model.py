@@ -13,7 +13,12 @@ from napari_microgen.generation.tiles import count_pieces, pieces
 from napari_microgen.methods.base import Block, Model, Origin, Periodic, Shape
 from napari_microgen.methods.excursion.model import TILE, WHOLE, ExcursionModel, at_once
 from napari_microgen.methods.fieldgan.inputs import FieldInputs, wrapped
-from napari_microgen.methods.fieldgan.networks import Refinement, describe_network, rebuild_network
+from napari_microgen.methods.fieldgan.networks import (
+    PART,
+    Refinement,
+    describe_network,
+    rebuild_network,
+)
 from napari_microgen.training.device import choose_device
 
 if TYPE_CHECKING:
@@ -86,7 +91,7 @@ class FieldGANModel(Model):
         side = TILE + 2 * (self.halo + self.source.reach)
         work = max(side**3, min(int(np.prod(shape, dtype=object)), WHOLE))
         fields = len(self.calibrated.formula.noises) + len(self.source.bands)
-        network = 4 * (SLAB + 2 * self.halo) * (TILE + 2 * self.halo) ** 2 * self._width()
+        network = 4 * (PART + 2 * self.halo) ** 3 * self._width()
         return super().bytes_needed(shape, probabilities) + work * 24 * (fields + 4) + network
 
     def _width(self) -> int:
@@ -133,19 +138,12 @@ class FieldGANModel(Model):
             side = (TILE + 2 * self.halo,) * 3
             inputs = self.source.block(start, side, seed, periods, where)[None]
             # Of the whole tile: what is computed in part may differ in its last bit.
-            values = np.concatenate(
-                [self._chances(inputs[:, :, z : z + SLAB + 2 * self.halo])
-                 for z in range(0, TILE, SLAB)], axis=1,
-            )  # fmt: skip
-            yield Block(piece.where, values[(slice(None), *piece.inside)])
+            yield Block(piece.where, self._chances(inputs)[(slice(None), *piece.inside)])
 
     @torch.no_grad()
     def _chances(self, inputs: Tensor) -> NDArray[np.float32]:
         """Return every phase's softened indicator from inputs with their halo."""
-        if self.network is None:
-            logits = inputs
-        else:
-            logits = self.network.to(inputs.device)(inputs)
+        logits = inputs if self.network is None else self.network.to(inputs.device).refined(inputs)
         return np.asarray(torch.softmax(logits[0], 0).cpu().numpy())
 
 

@@ -31,6 +31,8 @@ ORTHOTROPIC: Groups = ((0,), (1,), (2,))
 INDICATOR_SHARPNESS = 8.0
 """Steepness of `indicators`; ten times steeper than the interface is smooth."""
 
+PART = 32
+"""Side of the parts in which a large volume is refined."""
 
 LOGIT_SCALE = 4.0
 """Size of logits some voxels from an interface; networks work with numbers of size 1."""
@@ -79,6 +81,23 @@ class Refinement(nn.Module, ABC):
         """
         logits = cropped(inputs[:, : self.n_phases], self.radius)
         return logits + self.correction(inputs) + self.bias[:, None, None, None]
+
+    @torch.no_grad()
+    def refined(self, inputs: Tensor) -> Tensor:
+        """Refine a large volume part by part, where no gradient is asked for.
+
+        Memory of small parts is used again and again; asking the system for large pieces of it
+        takes several times as long as the network.
+        """
+        shape = [n - 2 * self.radius for n in inputs.shape[2:]]
+        result = inputs.new_empty(len(inputs), self.n_phases, *shape)
+        for z, y, x in product(*(range(0, n, PART) for n in shape)):
+            part = inputs
+            for axis, start in enumerate((z, y, x), start=2):
+                length = min(PART, shape[axis - 2] - start) + 2 * self.radius
+                part = part.narrow(axis, start, length)
+            result[..., z : z + PART, y : y + PART, x : x + PART] = self(part)
+        return result
 
 
 class FilterNetwork(Refinement):

@@ -70,7 +70,14 @@ class Refiner(ABC):
         Steps that it plans; learning rates fall towards this end.
     decay : float
         Of the moving average, which at first is the plain mean.
+
+    Attributes
+    ----------
+    judged_every : int
+        Steps between two measurements.
     """
+
+    judged_every: int
 
     def __init__(
         self,
@@ -111,22 +118,27 @@ class Refiner(ABC):
         wanted = balance(logits, calibrated)
         self.network.bias.lerp_(wanted, BIAS_RATE)
 
-    def settled(self, inputs: Sequence[Tensor]) -> Refinement:
+    def settled(self, inputs: Sequence[Tensor]) -> tuple[Refinement, list[Tensor]]:
         """Return the averaged network with the bias that keeps the calibrated fractions.
 
         Parameters
         ----------
         inputs : sequence of Tensor, shape (1, channels, z, y, x)
             Volumes, with the network's radius around them.
+
+        Returns
+        -------
+        network : Refinement
+        logits : list of Tensor, shape (1, n_phases, z, y, x)
+            The volumes, refined.
         """
         network = copy.deepcopy(self.average.module).eval()
         assert isinstance(network, Refinement)
         network.bias.zero_()
-        with torch.no_grad():
-            refined = torch.cat([network(i) for i in inputs])
-            own = torch.cat([cropped(i[:, : network.n_phases], network.radius) for i in inputs])
-            network.bias.copy_(balance(refined, own))
-        return network
+        refined = [network.refined(i) for i in inputs]
+        own = torch.cat([cropped(i[:, : network.n_phases], network.radius) for i in inputs])
+        network.bias.copy_(balance(torch.cat(refined), own))
+        return network, [logits + network.bias[:, None, None, None] for logits in refined]
 
     # ------------------------------------------------------------------ state
 

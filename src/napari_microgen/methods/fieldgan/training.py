@@ -50,7 +50,7 @@ class FieldGANTraining:
     data : sequence of PhaseImage
     config : FieldGANConfig
     schedule : Schedule
-        Its steps are set to what the refinement plans, if that is less.
+        Its steps are set to what the refinement plans, if that is less, and judging to its pace.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class FieldGANTraining:
         self.reference = Reference({a: o.image for o in self.orientations for a in o.axes})
         self.calibrated: ExcursionModel | None = None
         self.refiner: Refiner | None = None
-        self._settled: Refinement | None = None
+        self._settled: tuple[Refinement, list[Tensor]] | None = None
         self._shown: ExcursionModel | None = None
 
     @cached_property
@@ -128,6 +128,7 @@ class FieldGANTraining:
                 self.calibrated, self.orientations, self.symmetry.groups, self.config, self.device
             )
             length = self.refiner.length
+            self.schedule.fidelity_every = self.refiner.judged_every
         asked = self.config.steps or length
         self.schedule.steps = min(asked, length)
 
@@ -150,9 +151,7 @@ class FieldGANTraining:
 
     def score(self) -> dict[str, float]:
         """Measure the averaged network; see `Trainable.score`."""
-        network = self._network()
-        with torch.no_grad():
-            logits = [network(i) if network is not None else i for i in self._measured]
+        logits = self._settle(self.refiner)[1] if self.refiner is not None else self._measured
         volumes = [_phases(values) for values in logits]
         ratios = self.reference.score(volumes).to_dict()
         misfit = self._judge.refined(self._sections(volumes), self._unrefined)
@@ -161,16 +160,19 @@ class FieldGANTraining:
             **ratios, "euler": misfit.euler, "pattern": misfit.pattern, "selection": chosen_by,
         }  # fmt: skip
 
-    def _network(self) -> Refinement | None:
-        if self._settled is None and self.refiner is not None:
-            self._settled = self.refiner.settled(self._measured)
+    def _settle(self, refiner: Refiner) -> tuple[Refinement, list[Tensor]]:
+        """Return the averaged network and what it makes of the volumes that are measured."""
+        if self._settled is None:
+            self._settled = refiner.settled(self._measured)
         return self._settled
 
     def _model(self, origin: Origin) -> FieldGANModel:
         assert self.calibrated is not None
-        network = copy.deepcopy(self._network())
+        network = None
+        if self.refiner is not None:
+            network = copy.deepcopy(self._settle(self.refiner)[0]).cpu()
         calibrated = ExcursionModel.from_tensors(origin, self.calibrated.tensors())
-        return FieldGANModel(origin, calibrated, network.cpu() if network is not None else None)
+        return FieldGANModel(origin, calibrated, network)
 
     def snapshot(self, steps: int, seconds: float, fidelity: Mapping[str, float]) -> FieldGANModel:
         """Return the averaged network as a model; see `Trainable.snapshot`."""
