@@ -153,8 +153,15 @@ def true_grains(seed: int, reach: float) -> Diagram:
     return Diagram(seeds.points, diagonals, matrices, offsets)
 
 
-def grain_section(seed: int) -> NDArray[np.int32]:
+def grain_section(seed: int, unindexed: bool = True) -> NDArray[np.int32]:
     """Make an EBSD-like map of a planar section through a particle's centre.
+
+    Parameters
+    ----------
+    seed : int
+        Which realisation.
+    unindexed : bool
+        Whether some pixels have no grain, as in a measured map.
 
     Returns
     -------
@@ -174,6 +181,8 @@ def grain_section(seed: int) -> NDArray[np.int32]:
         (0, -reach, -reach), (1, *SECTION_SHAPE), 1 / GRAIN_UNIT, inside[None]
     )[0]
     numbers = renumbered(owner + 1)
+    if not unindexed:
+        return numbers
     edge = np.zeros(numbers.shape, bool)
     edge[:-1] |= numbers[:-1] != numbers[1:]
     edge[:, :-1] |= numbers[:, :-1] != numbers[:, 1:]
