@@ -214,6 +214,16 @@ def test_voxel_sizes_must_agree(section, generated):
     assert compare(sized(section, 10, "nm"), sized(generated, 10, "nm"), ("surfaces",))
 
 
+def test_pixels_that_are_no_squares_must_be_those_of_every_section(section, generated):
+    oblong = PhaseImage.from_labels(section.data, voxel_size=(10, 20), unit="nm")
+    bars = PhaseImage.from_labels(generated.data, voxel_size=(10, 10, 20), unit="nm")
+    with pytest.raises(InputError, match=r"10 x 20 nm and .* 10 x 10 x 20 nm"):
+        compare(oblong, bars)  # sections normal to x have squares
+    report = compare(oblong, bars, ("chords",), sections=(0,))
+    steps = {c.axis: c.x[1] for c in report.curves if c.metric == "chord"}
+    assert steps == {1: 10, 2: 20}
+
+
 def test_units_may_differ_where_the_size_is_the_same(section, generated):
     report = compare(sized(section, 10, "nm"), sized(generated, 0.01, "um"), ("surfaces",))
     assert (report.generated.voxel_size, report.generated.unit) == ((10, 10, 10), "nm")
@@ -229,6 +239,18 @@ def test_a_voxel_size_is_lent_and_said_so(section, generated):
 def test_a_volume_and_a_generated_section_do_not_compare(section, volume):
     with pytest.raises(InputError, match="is a volume and"):
         compare(volume, section)
+
+
+def test_unlabelled_sections_leave_every_number_defined(section, generated, volume):
+    for real, empty in ((section, generated), (volume, generated), (volume, volume)):
+        data = empty.data + 1
+        data[: len(data) // 2] = 0
+        half = PhaseImage.from_labels(data, zero="unlabelled")
+        whole = PhaseImage.from_labels(real.data + 1)
+        for pair in ((whole, half), (half, half)):
+            found = compare(*pair, ("surfaces",)).to_dict()
+            assert all(np.isfinite(v) for v in found["fidelity"].values())
+            json.dumps(found, allow_nan=False)
 
 
 def test_small_images_are_refused_in_words(section, generated):

@@ -29,7 +29,7 @@ from napari_microgen.metrics.tables import plain
 from napari_microgen.phases import UNLABELLED
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -293,7 +293,7 @@ class _Truth:
         height, width = (
             min(a, b) for a, b in zip(stack.shape[1:], self.stack.shape[1:], strict=True)
         )
-        crops = _labelled(self._crops(height, width, len(stack)))
+        crops = np.stack(_labelled(self._crops(height, width, len(stack))))
         # Sampling noise falls with the area, so no more is taken of one side than of the other.
         groups = np.array_split(stack[:, :height, :width], -(-len(stack) // len(crops)))
         key = (height, width, len(groups[0]))
@@ -351,7 +351,7 @@ def _parts(stack: NDArray[np.uint8], name: str) -> list[NDArray[np.uint8]]:
             f"'{name}' is too small to be compared with (shape {height} x {width}); use a "
             "section of at least 16 x 16 pixels."
         )
-    labelled = _labelled(parts)
+    labelled = [p for p in parts if np.mean(p != UNLABELLED) > 0.1]
     if len(labelled) < 2:
         raise InputError(
             f"'{name}' is labelled in less than half of its quarters; crop it to the labelled part."
@@ -366,7 +366,7 @@ def _sections(volumes: Sequence[NDArray[np.uint8]], axis: int, step: int) -> NDA
     return np.stack(_labelled([s for v in volumes for s in np.moveaxis(v, axis, 0)[start::step]]))
 
 
-def _labelled(images: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
+def _labelled(images: Iterable[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
     """Return those of some images that are labelled in more than a tenth; all if none is."""
-    found = [image for image in images if np.mean(image != UNLABELLED) > 0.1]
-    return found or list(images)
+    images = list(images)
+    return [image for image in images if np.mean(image != UNLABELLED) > 0.1] or images

@@ -91,9 +91,16 @@ def same_phases(real: PhaseImage, generated: PhaseImage) -> PhaseImage:
 
 
 def same_voxel_size(
-    real: PhaseImage, generated: PhaseImage, stacked: bool, warnings: list[str]
+    real: PhaseImage,
+    generated: PhaseImage,
+    stacked: bool,
+    warnings: list[str],
+    axes: Sequence[int] = (0, 1, 2),
 ) -> tuple[PhaseImage, PhaseImage]:
-    """Check that both voxel sizes agree; lend a known one to an image without."""
+    """Check that both voxel sizes agree; lend a known one to an image without.
+
+    Real sections are held against sections of a volume normal to `axes`.
+    """
     if real.unit != generated.unit and "pixel" in (real.unit, generated.unit):
         known, other = (real, generated) if generated.unit == "pixel" else (generated, real)
         if len(set(known.voxel_size)) > 1 and known.ndim != other.ndim:
@@ -109,11 +116,11 @@ def same_voxel_size(
         return (real, lent) if known is real else (lent, generated)
     generated = _in_unit(generated, real.unit)
     mine, its = real.voxel_size, generated.voxel_size
-    if stacked or len(mine) != len(its):
-        mine = mine[-2:]
-        same = np.allclose(its, mine[0], 1e-3) if len(set(mine)) == 1 else mine == its[-2:]
+    if len(its) == 3 and (stacked or len(mine) == 2):
+        pairs = [(mine[-2:], [s for k, s in enumerate(its) if k != axis]) for axis in axes]
     else:
-        same = bool(np.allclose(mine, its, 1e-3))
+        pairs = [(mine[-len(its) :], list(its))]
+    same = all(np.allclose(a, b, 1e-3, 0) for a, b in pairs)
     if real.unit != generated.unit or not same:
         raise InputError(
             f"'{real.name}' has voxels of {_size_text(real)} and '{generated.name}' of "

@@ -185,10 +185,11 @@ class Report:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types; infinity is "inf", undefined or absent is None."""
+        fidelity = self.fidelity.to_dict() if self.fidelity else None
         return {
             "real": self.real.to_dict(),
             "generated": self.generated.to_dict(),
-            "fidelity": self.fidelity.to_dict() if self.fidelity else None,
+            "fidelity": None if fidelity is None else {n: plain(v) for n, v in fidelity.items()},
             "comparison": [{**self.describe(row), **row.to_dict()} for row in self.rows],
             "curves": [
                 {
@@ -291,11 +292,11 @@ def compare_steps(
             f"'{real.name}' is a volume and '{generated.name}' a section; compare volumes, or a "
             "real section with a generated volume."
         )
-    real, generated = same_voxel_size(real, generated, sections is not None, warnings)
     in_sections = real.ndim == 2 or sections is not None
     axes = tuple(sections if sections is not None else range(3)) if generated.ndim == 3 else (0,)
     if any(axis not in (0, 1, 2) for axis in axes) or not axes:
         raise InputError(f"Sections are normal to some of the axes 0, 1 and 2, not {axes}.")
+    real, generated = same_voxel_size(real, generated, sections is not None, warnings, axes)
 
     # First, as it refuses images that are too small.
     if in_sections:
@@ -389,13 +390,10 @@ def _curves(parts: Parts, image: PhaseImage, families: Sequence[str]) -> Iterato
     if "chords" in families:
         reach = min(64, min(parts.shape) // 2)
         for axis in range(3):
-            lines = [
-                [_chord_curves(block, n, local, reach) for local, block in _along(side, axis)]
-                for side in sides
-            ]
+            held = [list(_along(side, axis)) for side in sides]
+            lines = [[_chord_curves(block, n, k, reach) for k, block in side] for side in held]
             if all(lines):
-                size = image.voxel_size[axis - 3 if image.ndim == 3 else -1]
-                x = np.arange(reach + 1, dtype=float) * size
+                x = np.arange(reach + 1, dtype=float) * sizes[held[0][0][0]]
                 yield from _phase_curves("chord", axis, x, [np.stack(s) for s in lines])
 
 
