@@ -9,7 +9,12 @@ from safetensors.numpy import save_file
 
 from napari_microgen.errors import InputError
 from napari_microgen.io import readers
-from napari_microgen.io.layers import phase_colormap, sample_layers
+from napari_microgen.io.layers import (
+    layer_phases,
+    layer_voxel_size,
+    phase_colormap,
+    sample_layers,
+)
 from napari_microgen.io.readers import get_reader
 from napari_microgen.io.tiff import read_tiff
 from napari_microgen.io.writers import write_image, write_labels
@@ -72,6 +77,22 @@ def test_phases_voxel_size_and_unit_survive_the_way_through_a_layer():
     assert set(image.phases) == set(PHASES)
     assert (image.voxel_size, image.unit) == ((3, 2, 1), "um")
     assert np.array_equal(image.to_values(image.data), sample.data)
+
+
+def test_a_voxel_size_in_the_affine_transform_counts():
+    turned = Labels(np.eye(4, dtype=np.uint8), scale=(0.5, 0.5), rotate=30)
+    assert layer_voxel_size(turned)[0] == (0.5, 0.5)
+    turned.affine = np.diag([20.0, 20.0, 1])
+    assert layer_voxel_size(turned)[0] == (10, 10)
+    plain = Labels(np.eye(4, dtype=np.uint8), affine=np.diag([20.0, 40.0, 1]))
+    assert layer_voxel_size(plain)[0] == (20, 40)
+
+
+def test_names_of_what_is_no_label_are_passed_over():
+    layer = Labels(np.eye(4, dtype=np.uint8))
+    for index in ([0, 1], ["pore", "grain"], [np.nan, 1]):
+        layer.features = {"index": index, "name": [None, "grain"]}
+        assert layer_phases(layer)[0].name == "phase 0"
 
 
 def test_more_columns_join_the_table_of_phases():

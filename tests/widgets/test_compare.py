@@ -207,6 +207,26 @@ def test_other_features_are_kept(viewer):
     assert np.isnan(table.loc[7, "volume fraction"])
 
 
+def test_features_that_name_a_label_twice_or_none_are_kept(viewer):
+    layer = viewer.layers["micrograph"]
+    phases = [Phase(0, "pore", "#000000"), Phase(3, "grain", "#000000")]
+    for index in ([3, 3, 7], ["a", "b", "c"], [3, np.nan, 7]):
+        layer.features = {"index": index, "name": ["grain", None, "old"]}
+        write_features(layer, phases, {"volume fraction": [0.4, 0.6]})
+        table = layer.features
+        assert len(table) == len(set(index) | {0, 3}) + (index == [3, 3, 7])
+        assert set(table.loc[table["index"] == 3, "volume fraction"]) == {0.6}
+        assert set(table.loc[table["index"] == 0, "volume fraction"]) == {0.4}
+
+
+def test_a_layer_with_odd_features_is_compared(compare, press, viewer):
+    viewer.layers["generated"].features = {"index": [3, 3, 7], "name": ["grain", None, "old"]}
+    viewer.layers["micrograph"].features = {"index": ["a", "b"], "name": ["a", "b"]}
+    only(compare, "surfaces")
+    assert isinstance(press(), Report)
+    assert compare.state_line.text() == ""
+
+
 def test_numbers_are_short():
     numbers = (0.4, 0.00222385, 6.2e-6, 576.12, 1234.5, 0.0)
     assert [number_text(x) for x in numbers] == [
@@ -425,6 +445,16 @@ def test_what_percolates_and_where_it_flows(compare, add, viewer):
         assert layer.units == volume.units
 
 
+def test_what_is_added_lies_on_a_turned_layer(compare, add, viewer):
+    volume = viewer.layers["generated"]
+    volume.rotate, volume.affine = 30, np.diag([1, 2, 3, 1])
+    corners = np.array([[0, 0, 0], [9, 9, 9]])
+    for what in ("percolating clusters", "triple-phase boundary"):
+        layer = add(what)
+        for corner in corners:
+            np.testing.assert_allclose(layer.data_to_world(corner), volume.data_to_world(corner))
+
+
 def test_the_triple_phase_boundary_lies_between_three_phases(add, viewer):
     layer = add("triple-phase boundary")
     volume = viewer.layers["generated"].data
@@ -462,6 +492,18 @@ def test_both_share_the_canvas_in_the_same_colours(compare, viewer):
         np.testing.assert_allclose(volume.get_color(value), real.get_color(value))
     compare.side_button.click()
     assert not viewer.canvas.grid.enabled
+
+
+def test_layers_of_fewer_axes_than_the_viewer_are_shown_side_by_side(compare, viewer):
+    compare.inputs.pickers[0].value = viewer.layers["generated"]
+    compare.inputs.pickers[1].value = viewer.layers["micrograph"]
+    compare.side_button.click()
+    assert viewer.canvas.grid.enabled
+    series = np.stack([viewer.layers["generated"].data] * 2)
+    viewer.add_labels(series, scale=(1, *UNITS["scale"]), units=("s", *UNITS["units"]))
+    for button in (compare.side_button, compare.side_button, compare.gallery_button):
+        button.click()
+    assert viewer.layers[-1].name.endswith("slices") or "no volume" in compare.state_line.text()
 
 
 def test_nothing_stays_side_by_side_that_is_not_chosen(compare, viewer):

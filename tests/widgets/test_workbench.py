@@ -79,6 +79,16 @@ def test_a_failure_is_told_in_a_sentence(bench, until):
     assert bench.work.message == "The volume is too small."
 
 
+def test_what_fails_at_the_very_end_is_told_and_ends_the_work(bench, until):
+    bench._run(
+        "Adding", "Adding the layer", lambda _: counting(2), lambda value: str(1 / (value - 2))
+    )
+    until(lambda: bench.work.failed)
+    assert "Adding the layer failed" in bench.work.message
+    bench.count(counting(1))
+    until(lambda: bench.work.message == "1")
+
+
 def test_a_viewer_has_one_bench_of_a_kind(bench, viewer):
     assert Bench.of(viewer) is bench
     assert Workbench.of(viewer) is not bench

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -113,13 +114,16 @@ def layer_voxel_size(layer: Layer) -> tuple[tuple[float, ...], str]:
     """Return edge lengths along the axes of a napari layer, and the unit of the last three.
 
     What stands for an axis in front of those, of time or steps, is no length and left as it is.
+    Some programs say the voxel size in the layer's affine transform and not in its scale.
 
     Raises
     ------
     InputError
         If one axis is measured in pixels and another in a length.
     """
-    sizes = [abs(float(s)) for s in layer.scale]
+    factors = np.linalg.norm(layer.affine.linear_matrix @ layer.rotate, axis=0)
+    # Rounded, so that rotations leave lengths as they are.
+    sizes = [float(f"{abs(s) * f:.9g}") for s, f in zip(layer.scale, factors, strict=True)]
     unit, units = layer.units[-1], layer.units[-3:]
     if any(u != unit for u in units):
         try:
@@ -159,7 +163,10 @@ def _layer_names(layer: Layer) -> dict[int, str]:
     features = layer.features
     if "index" not in features or "name" not in features:
         return {}
-    return {int(i): str(n) for i, n in zip(features["index"], features["name"], strict=True)}
+    rows = zip(features["index"], features["name"], strict=True)
+    return {
+        int(i): n for i, n in rows if isinstance(i, Real) and i == i // 1 and isinstance(n, str)
+    }
 
 
 def _hex(color: Sequence[float]) -> str:

@@ -43,6 +43,7 @@ from napari_microgen.widgets.inputs import LayerInputs
 from napari_microgen.widgets.jobs import jobs_of, unwrapped
 from napari_microgen.widgets.layout import Scrolled, button, row
 from napari_microgen.widgets.looks import look_like
+from napari_microgen.widgets.placement import look_at
 from napari_microgen.widgets.preferences import device
 from napari_microgen.widgets.result_plots import ResultPlots
 from napari_microgen.widgets.result_rows import (
@@ -407,7 +408,7 @@ class CompareWidget(Scrolled):
         self._viewer.add_layer(layer)
         self._viewer.dims.ndisplay = 2
         # The volume, hidden, lends the pair the depth that the camera counts with.
-        self._viewer.fit_to_view(layers=[real, generated, layer])
+        look_at(self._viewer, [real, generated, layer])
 
     # ------------------------------------------------------------------ layers on request
 
@@ -427,8 +428,7 @@ class CompareWidget(Scrolled):
         layer.visible = True
         if other is not None and other.visible:
             other.visible = False  # it has nothing to do with what will lie there
-            if layer.ndim == self._viewer.dims.ndim:
-                self._viewer.fit_to_view(layers=[layer])
+            look_at(self._viewer, [layer])
         self.comparisons.make_layer(wanted)
 
     # ------------------------------------------------------------------ blind test

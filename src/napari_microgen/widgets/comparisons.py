@@ -107,19 +107,25 @@ def write_features(
     layer: Labels, phases: Sequence[Phase], columns: Mapping[str, Sequence[float]]
 ) -> None:
     """Add columns to a layer's table of labels; what else it holds is kept."""
+    import pandas as pd
+
     table = layer.features.copy()
     if "index" not in table:
         table.insert(0, "index", np.arange(len(table)))
-    table = table.set_index("index")
     values = [phase.value for phase in phases]
-    table = table.reindex(table.index.union(values))
+    missing = [value for value in values if value not in set(table["index"])]
+    table = pd.concat([table, pd.DataFrame({"index": missing})], ignore_index=True)
     if "name" not in table:
         table["name"] = ""
-    for phase in phases:
-        table.loc[phase.value, "name"] = phase.name
-    for name, numbers in columns.items():
-        table.loc[values, name] = list(numbers)
-    layer.features = table.rename_axis("index").reset_index()
+    # Not by an index, as users' tables may hold a label twice, or what is no label.
+    order = table["index"].map({value: k for k, value in enumerate(values)})
+    mine = order.notna()
+    places = order[mine].astype(int)
+    for name, entries in {"name": [p.name for p in phases], **columns}.items():
+        table.loc[mine, name] = np.array(entries)[places]
+    if pd.api.types.is_numeric_dtype(table["index"]):
+        table = table.sort_values("index", kind="stable", ignore_index=True)
+    layer.features = table
 
 
 def comparisons_of(viewer: Viewer) -> Comparisons:

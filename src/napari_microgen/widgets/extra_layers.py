@@ -96,7 +96,7 @@ def _flux(image: PhaseImage, wanted: Wanted) -> Making:
     top = float(np.quantile(flow.flux[flow.flux > 0], 0.99))
     keywords = {
         "name": f"{image.name}: flux, {title}", "colormap": "inferno",
-        "contrast_limits": (0.0, top), **_place(wanted.layer, image),
+        "contrast_limits": (0.0, top), **place_of(wanted.layer, image.ndim),
     }  # fmt: skip
     message = f"D_rel of {title} is {flow.d_rel:.4g}; flux is relative to free diffusion."
     return Made((flow.flux, keywords, "image"), message)
@@ -113,7 +113,7 @@ def _clusters(image: PhaseImage, wanted: Wanted) -> Making:
         "name": f"{image.name}: percolation, {title}", "colormap": phase_colormap(PERCOLATES),
         "features": {"index": [p.value for p in PERCOLATES], "name": [p.name for p in PERCOLATES],
                      "share of the phase": [share, 1 - share]},
-        **_place(wanted.layer, image),
+        **place_of(wanted.layer, image.ndim),
     }  # fmt: skip
     message = f"{share:.1%} of the phase joins both faces ({title})."
     return Made((labels, keywords, "labels"), message)
@@ -129,7 +129,7 @@ def _boundary(image: PhaseImage, wanted: Wanted) -> Making:
         points = np.random.default_rng(0).choice(points, MAX_POINTS, replace=False)
     keywords = {
         "name": f"{image.name}: triple-phase boundary", "size": 1.0, "face_color": PINK,
-        "border_color": PINK, **_place(wanted.layer, image),
+        "border_color": PINK, **place_of(wanted.layer, image.ndim),
     }  # fmt: skip
     message = f"{found:,} voxel {'edges' if image.ndim == 3 else 'corners'} touch three phases"
     message += f"; {MAX_POINTS:,} of them are shown." if found > MAX_POINTS else "."
@@ -167,10 +167,12 @@ def _no_path(image: PhaseImage, title: str) -> InputError:
     )
 
 
-def _place(layer: Layer, image: PhaseImage) -> dict[str, Any]:
-    """Return keywords that put a layer where another one is."""
-    n = image.ndim
-    return {
-        "scale": layer.scale[-n:], "translate": layer.translate[-n:],
-        "units": layer.units[-n:], "axis_labels": layer.axis_labels[-n:],
+def place_of(layer: Layer, ndim: int) -> dict[str, Any]:
+    """Return keywords that put a layer of so many axes where another one is."""
+    place = {
+        "scale": layer.scale[-ndim:], "translate": layer.translate[-ndim:],
+        "units": layer.units[-ndim:], "axis_labels": layer.axis_labels[-ndim:],
     }  # fmt: skip
+    if layer.ndim == ndim:
+        place |= {"rotate": layer.rotate, "shear": layer.shear, "affine": layer.affine}
+    return place

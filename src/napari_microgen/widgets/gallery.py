@@ -9,6 +9,7 @@ from napari.layers import Image, Labels
 from napari.utils import DirectLabelColormap
 
 from napari_microgen.errors import InputError
+from napari_microgen.io.layers import layer_voxel_size
 from napari_microgen.widgets.looks import look_like
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def gallery_layer(generated: Layer, real: Layer) -> Layer:
     values = [piece for row in rows for piece in row]
     keywords: dict[str, Any] = {
         "name": f"{generated.name} slices", "scale": sizes[1:],
-        "units": generated.units[-2:], "axis_labels": generated.axis_labels[-2:],
+        "units": generated.units[-1:] * 2, "axis_labels": generated.axis_labels[-2:],
         "translate": beside(real, sizes[-1]),
     }  # fmt: skip
     if isinstance(generated, Labels):
@@ -148,4 +149,4 @@ def _volume(layer: Layer) -> tuple[Any, NDArray[np.float64]]:
         data, axes = data[0], axes - 1
     if axes != 3 or 1 in data.shape[:3]:
         raise InputError(f"'{layer.name}' is no volume; only volumes have slices to lay out.")
-    return data, np.abs(np.asarray(layer.scale, float))[-3:]
+    return data, np.array(layer_voxel_size(layer)[0][-3:])

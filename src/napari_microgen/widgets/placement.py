@@ -39,6 +39,15 @@ def add_in_place(viewer: ViewerModel, layers: Sequence[Layer]) -> None:
     viewer.fit_to_view()
 
 
+def look_at(viewer: ViewerModel, layers: Sequence[Layer]) -> None:
+    """Fit the view to some layers, or to all where those lack one of the viewer's axes.
+
+    napari fails at layers of fewer axes alone.
+    """
+    enough = max(layer.ndim for layer in layers) == viewer.dims.ndim
+    viewer.fit_to_view(layers=list(layers) if enough else None)
+
+
 def right_of(layer: Layer, others: Sequence[Layer]) -> NDArray[np.float64]:
     """Return where a layer stands right of other layers, their tops in line, along z, y, x.
 

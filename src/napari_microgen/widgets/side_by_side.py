@@ -6,7 +6,7 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 from napari_microgen.io.layers import METADATA_KEY
-from napari_microgen.widgets.placement import shift_onto
+from napari_microgen.widgets.placement import look_at, shift_onto
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -112,7 +112,7 @@ class SideBySide:
     def _look_at(viewer: ViewerModel, layer: Layer) -> None:
         middle = layer.extent.world.mean(axis=0)
         viewer.dims.set_point(range(viewer.dims.ndim)[-layer.ndim :], middle)
-        viewer.fit_to_view(layers=[layer])
+        look_at(viewer, [layer])
 
 
 def same_origin(viewer: ViewerModel, generated: Layer) -> list[Layer]:

@@ -132,7 +132,16 @@ class Workbench(QObject):
         elif outcome.value is None:
             self._tell(Work(message="Cancelled; nothing was changed."))
         else:
-            self._tell(Work(message=self._done(outcome.value)))
+            self._finish(outcome.value)
+
+    def _finish(self, value: Any) -> None:
+        """Take what came of the work; even what fails here ends it."""
+        try:
+            message = self._done(value)
+        except Exception as error:
+            self.fail(sentence(error, self._what))
+        else:
+            self._tell(Work(message=message))
 
 
 def stoppable(steps: Steps, stopping: Stopping) -> Steps:
