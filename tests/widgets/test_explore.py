@@ -528,13 +528,32 @@ def test_rows_without_a_material_say_why(pane, until):
     pane.show_button.click()
 
 
+def test_a_sweep_without_any_material_replaces_the_one_before(pane, until):
+    step_through(pane, ("length", 0.5, 1.0, 2))
+    pane.start_button.click()
+    until(lambda: pane.bench.work.message == "Done: 2 rows.")
+    step_through(pane, ("fraction_1", 0.8, 0.9, 2), ("fraction_3", 0.3, 0.4, 2))
+    pane.start_button.click()
+    until(lambda: pane.bench.work.message == "Done: 4 rows.")
+    header = [pane.table.horizontalHeaderItem(j).text() for j in range(pane.table.columnCount())]
+    assert header == ["#", "Fraction of pore", "Fraction of binder"]
+    assert "cannot fill" in pane.table.item(0, 0).toolTip()
+    step_through(pane, ("length", 0.5, 1.0, 2))
+    pane.axes[1].parameter.value = None
+    pane.start_button.click()
+    until(lambda: pane.bench.work.message == "Done: 2 rows.")
+    assert pane.metric.value == "ssa"
+
+
 def test_a_new_dock_finds_the_sweep_of_the_old_one(pane, explore, viewer, open_dock, until):
     step_through(pane, ("seed", 0, 3, 4))
     pane.start_button.click()
+    until(lambda: len(pane.bench.rows) == 2)
     viewer.window.remove_dock_widget(explore)
     again = open_dock("Explore")
     until(lambda: again.sweep.bench.work.message == "Done: 4 rows.")
     assert again.sweep.table.rowCount() == 4
+    assert list(again.sweep.phase.choices) == [0, 1, 2]
 
 
 def test_closing_the_viewer_while_it_works_ends_cleanly(pane, explore, viewer):

@@ -34,7 +34,7 @@ class NumbersTable(SmallTable):
         for k, phase in enumerate(phases):
             z, _, x = prediction.chords[k]
             chord = three_digits(x)
-            if not np.isclose(z, x, rtol=1e-6):
+            if not np.isclose(z, x, rtol=1e-6, equal_nan=True):
                 chord += f", z {three_digits(z)}"
             surface = three_digits(prediction.surfaces[k])
             rows.append((phase.name, f"{prediction.fractions[k]:.3f}", surface, chord))
@@ -43,5 +43,7 @@ class NumbersTable(SmallTable):
 
 def three_digits(value: float) -> str:
     """Return a number in three significant digits, trailing zeros kept."""
+    if not np.isfinite(value):
+        return "–" if np.isnan(value) else "∞"
     usual = 1e-3 <= abs(value) < 1e3
     return f"{value:#.3g}".rstrip(".") if usual else number_text(float(f"{value:.3g}"))

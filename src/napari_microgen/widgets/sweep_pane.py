@@ -261,16 +261,16 @@ class SweepPane(QWidget):
         found = [(title(sweep, name), name) for name in metrics(rows)]
         if [name for _, name in found] != list(self.metric.choices):
             _offer(self.metric, found)
-        phases = [(p.name, k) for k, p in enumerate(sweep.exploration.phases)]
-        if len(rows) == 1:
-            _offer(self.phase, phases)
+        if len(rows) == 1 or not self.phase.choices:
+            _offer(self.phase, [(p.name, k) for k, p in enumerate(sweep.exploration.phases)])
         self._draw()
 
     def _draw(self) -> None:
         rows, sweep = self.bench.rows, self.bench.sweep
-        if sweep is None or not rows or self.metric.value is None:
+        if sweep is None or not rows:
             return
-        metric, phase = self.metric.value, self.phase.value or 0
+        # As long as no row has a material, there is nothing but the amounts that were asked for.
+        metric, phase = self.metric.value or "volume_fraction", self.phase.value or 0
         has_axes = directed(rows, metric)
         self.axis.native.setVisible(has_axes)
         along = AXES[self.axis.value] if has_axes else None
@@ -334,4 +334,5 @@ def _offer(box: ComboBox, choices: Sequence[tuple[str, Any]]) -> None:
     with box.changed.blocked():
         box.choices = choices
         values = [value for _, value in choices]
-        box.value = next(v for v in (before, FIRST_SHOWN, *values) if v in values)
+        if values:
+            box.value = next(v for v in (before, FIRST_SHOWN, *values) if v in values)

@@ -283,6 +283,15 @@ def test_parameters_are_written_as_plain_json():
     assert len(document["correlation functions"]["fields"]) == 2
 
 
+def test_a_phase_that_fills_everything_is_written_as_plain_json_too():
+    exploration = Exploration(fresh_model(2))
+    for threshold, chords in ((200.0, [None, "inf"]), (-200.0, ["inf", None])):
+        written = exploration.to_dict({"threshold_1": threshold})
+        json.dumps(written, allow_nan=False)
+        found = [p["mean chords along z, y, x (pixel)"][0] for p in written["phases"]]
+        assert found == chords
+
+
 @pytest.mark.parametrize("n_phases", [2, 3])
 def test_a_fresh_model_has_its_phases_in_equal_amounts(n_phases):
     model = fresh_model(n_phases)

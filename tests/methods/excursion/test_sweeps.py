@@ -82,7 +82,9 @@ def test_stopping_ends_after_the_present_step(exploration):
 
 
 def test_seeds_are_whole_and_lengths_go_by_factors(exploration):
-    assert Axis(parameter(exploration, "seed"), 0, 3, 7).values == [0, 1, 2, 3]
+    seeds = Axis(parameter(exploration, "seed"), 0, 3, 7)
+    assert seeds.values == [0, 1, 2, 3]
+    assert seeds.count == 4
     assert Axis(parameter(exploration, "length"), 0.5, 2, 3).values == pytest.approx([0.5, 1, 2])
     assert Axis(parameter(exploration, "threshold_1"), -1, 1, 3).values == [-1, 0, 1]
 

@@ -18,6 +18,7 @@ from napari_microgen.methods.excursion.model import ExcursionModel
 from napari_microgen.methods.excursion.models import MODELS, Scalars, coverage_at_zero
 from napari_microgen.methods.excursion.rescaling import lost_variance, rescaled_fields
 from napari_microgen.metrics.surfaces import crofton_directions
+from napari_microgen.metrics.tables import plain
 from napari_microgen.phases import PALETTE, Phase
 
 if TYPE_CHECKING:
@@ -92,7 +93,8 @@ class Prediction:
         Specific surface areas as Crofton's formula gives them in an infinite volume of voxels,
         in 1/length.
     chords : ndarray, shape (n_phases, 3)
-        Mean chord lengths along z, y, x.
+        Mean chord lengths along z, y, x; infinite for a phase that fills everything, NaN for an
+        absent one.
     lags : ndarray, shape (m,)
         Distances within a section normal to z, in voxels.
     curves : ndarray, shape (n_phases, n_phases, m)
@@ -222,7 +224,7 @@ class Exploration:
         fractions = self._in_image_order(formula.fractions(scalars, FINE).numpy(), fit)
         per_length = np.array([d.weight / d.length for d in directions])
         along = [int(np.flatnonzero((offsets == unit).all(axis=1))[0]) for unit in np.eye(3)]
-        with np.errstate(divide="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore"):  # phases that fill all or nothing
             chords = fractions[:, None] / leaving[:, along]
         lags, rows = self._curves(formula, fit, target, FINE if fine else 0)
         return Prediction(
@@ -366,7 +368,10 @@ class Exploration:
     # ------------------------------------------------------------------ taking it along
 
     def to_dict(self, values: Values) -> dict[str, Any]:
-        """Return the parameters and what follows from them as plain JSON types."""
+        """Return the parameters and what follows from them as plain JSON types.
+
+        A chord of a phase that fills everything is "inf", that of an absent phase None.
+        """
         values = {**self.start, **values}
         fit, predicted = self.fit(values), self.predict(values)
         distances = np.arange(0.0, self.base.fit.weights.shape[1] / 1.6)
@@ -386,7 +391,7 @@ class Exploration:
                     **phase.as_dict(), "role": fit.candidate.roles.index(k) + 1,
                     "volume fraction": float(predicted.fractions[k]),
                     f"specific surface area (1/{unit})": float(predicted.surfaces[k]),
-                    f"mean chords along z, y, x ({unit})": predicted.chords[k].tolist(),
+                    f"mean chords along z, y, x ({unit})": plain(predicted.chords[k]),
                 }
                 for k, phase in enumerate(self.phases)
             ],

@@ -61,6 +61,12 @@ class Axis:
     steps: int
 
     @property
+    def count(self) -> int:
+        """Number of values; there are no more whole numbers than lie in the range."""
+        between = round(self.high) - round(self.low) + 1
+        return min(self.steps, between) if self.parameter.whole else self.steps
+
+    @property
     def values(self) -> list[float]:
         """The values, the smaller first."""
         space = np.geomspace if self.parameter.logarithmic else np.linspace
@@ -135,7 +141,7 @@ class Sweep:
     @property
     def count(self) -> int:
         """Number of points."""
-        return math.prod(axis.steps for axis in self.axes)
+        return math.prod(axis.count for axis in self.axes)
 
     @property
     def seconds_needed(self) -> float:
