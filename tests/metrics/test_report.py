@@ -110,6 +110,23 @@ def test_a_coarser_material_is_seen_in_numbers_and_curves(section):
     assert max(differences.values()) < 1e-9
 
 
+def test_stripes_are_a_peak_in_the_fourier_profile(section):
+    """Stripes of period 8 voxels of 10 nm: all power at one cycle per 80 nm and its harmonics."""
+    stripes = np.arange(256) % 8 < 4
+    image = PhaseImage.from_labels(np.tile(stripes, (256, 1)), voxel_size=(10, 10), unit="nm")
+    (curve,) = [
+        c for c in compare(image, image, ("s2",)).curves if (c.metric, c.phase) == ("spectrum", 0)
+    ]
+    assert curve.x[np.argmax(curve.real)] == pytest.approx(1 / 80, rel=0.02)
+    np.testing.assert_allclose(curve.generated, curve.real)
+
+
+def test_unlabelled_pixels_have_no_fourier_profile(section):
+    data = np.where(np.arange(section.shape[0])[:, None] % 8 == 0, 0, section.data + 1)
+    holed = PhaseImage.from_labels(data, zero="unlabelled")
+    assert {c.metric for c in compare(holed, holed, ("s2",)).curves} == {"s2"}
+
+
 def test_the_plain_report_is_json(from_section, from_volume):
     for report in (from_section, from_volume):
         found = report.to_dict()
@@ -118,7 +135,7 @@ def test_the_plain_report_is_json(from_section, from_volume):
         assert list(found["fidelity"]) == [
             "volume_fraction", "s2", "ssa", "chord", "ripple", "isotropy", "mean",
         ]  # fmt: skip
-        assert {c["metric"] for c in found["curves"]} == {"s2", "chord"}
+        assert {c["metric"] for c in found["curves"]} == {"s2", "chord", "spectrum"}
 
 
 def test_the_table_has_both_sides(from_volume, tmp_path):

@@ -32,6 +32,11 @@ TITLES = {
     "d_rel": "relative diffusivity",
 }
 DASHES = {None: "-", 0: "-", 1: "--", 2: ":"}
+CURVES = {
+    "s2": "two-point correlation",
+    "chord": "chords no longer than",
+    "spectrum": "Fourier profile, log10",
+}
 MAX_PHASES = 4
 """Largest number of phases that have panels of their own."""
 
@@ -59,10 +64,10 @@ def draw_report(report: Report, path: str | Path) -> None:
 
 def report_page(report: Report) -> Figure:
     """Return the page as a figure of matplotlib."""
-    figure = Figure(figsize=(11.7, 8.3), layout="constrained")
+    figure = Figure(figsize=(11.7, 9.8), layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle(_headline(report), fontsize=10)
-    page = figure.add_gridspec(3, 1, height_ratios=(1.0, 1.0, 1.3))
+    page = figure.add_gridspec(3, 1, height_ratios=(1.0, 1.0, 1.9))
     _draw_slices(figure, page[0], report)
     _draw_violins(figure, page[1], report)
     _draw_curves(figure, page[2], report)
@@ -131,19 +136,17 @@ def _violin(axes: Axes, values: NDArray[np.float64], where: float, color: str) -
 
 
 def _draw_curves(figure: Figure, place: SubplotSpec, report: Report) -> None:
-    phases = report.phases[:MAX_PHASES]
-    grid = place.subgridspec(2, len(phases))
+    phases, unit = report.phases[:MAX_PHASES], report.real.unit
+    grid = place.subgridspec(len(CURVES), len(phases))
     for k, phase in enumerate(phases):
-        for row, (metric, title) in enumerate(
-            (("s2", "two-point correlation"), ("chord", "chords no longer than"))
-        ):
+        for row, (metric, title) in enumerate(CURVES.items()):
             axes = figure.add_subplot(grid[row, k])
             curves = [c for c in report.curves if c.metric == metric and c.phase == k]
             for curve in curves:
                 _draw_curve(axes, curve)
             axes.set_title(f"{title}, {phase.name}", fontsize=8)
             axes.tick_params(labelsize=7)
-            axes.set_xlabel(report.real.unit, fontsize=7)
+            axes.set_xlabel(f"1/{unit}" if metric == "spectrum" else unit, fontsize=7)
 
 
 def _draw_key(figure: Figure, report: Report) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from napari_microgen.errors import InputError
 from napari_microgen.metrics._steps import finish, share
 from napari_microgen.metrics.chords import chords
-from napari_microgen.metrics.correlations import radial, two_point_maps
+from napari_microgen.metrics.correlations import fft_profile, radial, two_point_maps
 from napari_microgen.metrics.fidelity import Fidelity, Reference
 from napari_microgen.metrics.pairing import (
     Parts,
@@ -38,6 +38,7 @@ from napari_microgen.metrics.tables import (
     plain,
     write_csv,
 )
+from napari_microgen.phases import UNLABELLED
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -115,14 +116,15 @@ class Curve:
 
     Attributes
     ----------
-    metric : {"s2", "chord"}
-        Radial two-point correlation, or probability that a chord is at most so long.
+    metric : {"s2", "chord", "spectrum"}
+        Radial two-point correlation, probability that a chord is at most so long, or Fourier
+        profile (see `fft_profile`).
     phase : int
         Index of the phase.
     axis : int or None
         Axis that chords run along.
     x : ndarray, shape (m,)
-        Lag or length.
+        Lag or length; of spectra, cycles per unit of length.
     real, real_std, generated : ndarray, shape (m,)
         Mean and standard deviation over the real parts, mean over the generated parts.
     """
@@ -387,6 +389,8 @@ def _curves(parts: Parts, image: PhaseImage, families: Sequence[str]) -> Iterato
         found = [[_radial_curves(block, n, sizes) for _, block in _each(side)] for side in sides]
         stacks = [np.stack([values for _, values in side]) for side in found]
         yield from _phase_curves("s2", None, found[0][0][0], stacks)
+        if np.ptp(sizes) < 1e-6 * max(sizes):
+            yield from _spectra(sides, n, sizes[0])
     if "chords" in families:
         reach = min(64, min(parts.shape) // 2)
         for axis in range(3):
@@ -425,6 +429,28 @@ def _radial_curves(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     maps = two_point_maps(block, n_phases, exact=False)
     return radial(maps, block.ndim, voxel_size=sizes)
+
+
+def _spectra(sides: Sequence[Blocks], n_phases: int, size: float) -> Iterator[Curve]:
+    """Average the Fourier profiles of all sections (paper 001, figure 18)."""
+    stacks = [np.stack([_profile(b, n_phases) for _, b in _each(side)]) for side in sides]
+    if not all(np.isfinite(stack).any() for stack in stacks):
+        return
+    side = min(next(_each(sides[0]))[1].shape)
+    frequencies = np.arange(1, side // 2 + 1) / (side * size)
+    yield from _phase_curves("spectrum", None, frequencies, stacks)
+
+
+def _profile(block: NDArray[np.uint8], n_phases: int) -> NDArray[np.float64]:
+    """Return the profile of a section, or of a volume's sections along its three axes, from 1."""
+    if (block == UNLABELLED).any():  # their edges would be heard at every frequency
+        return np.full((n_phases, min(block.shape) // 2), np.nan)
+    if block.ndim == 2:
+        return fft_profile(block, n_phases)[:, 1:]
+    side = min(block.shape)
+    cube = block[:side, :side, :side]
+    turned = [fft_profile(np.moveaxis(cube, axis, 0), n_phases) for axis in range(3)]
+    return np.asarray(np.mean(turned, axis=0)[:, 1:])
 
 
 def _chord_curves(

@@ -1,4 +1,4 @@
-"""Curves of a comparison: two-point correlation and chord lengths of one phase."""
+"""Curves of a comparison: two-point correlation, chords and Fourier profile of one phase."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ HEADINGS = {
     "s2": "<b>Two-point correlation S2</b> over distance, {unit}",
     "chord": "<b>Share of chords no longer than</b> length, {unit}; "
     "along z solid, y dashed, x dotted",
+    "spectrum": "<b>Fourier profile</b> of sections, log10, over frequency, 1/{unit}",
 }
 HEIGHT = 190
 
