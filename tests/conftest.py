@@ -1,3 +1,8 @@
+import os
+
+# Small arrays gain nothing from threads, and the workers share the cores.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 import numpy as np
 import pytest
 from tiny_method import TinyMethod
