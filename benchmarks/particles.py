@@ -203,12 +203,15 @@ def judge(model, truth, solid, arguments):
         [np.where(b, n, 0) for b, n in zip(both, side, strict=True)] for side in (truth, made)
     )
     sections = sample_distances(described(truth), described(made))
+    diagonals = model.diagram(FRESH).diagonals
     sides = (2 * TRUTH_RADIUS + 1,) * 3
     balls = [cut_ball(model.generate(sides, FRESH + i).data) for i in range(arguments.balls)]
     volumes = described_volumes(balls)
     return {
         "sections": {k: vars(d) for k, d in sections.items()},
         "grains": [len(described(s)["area"]) for s in (truth, made)],
+        "diagonals": list(diagonals.mean(axis=0)),
+        "flatness": float(np.mean(np.log(diagonals[:, 1] / diagonals[:, 2]) ** 2)),
         "intensity": grains_per_area(made) / grains_per_area(truth),
         "volumes": {k: vars(d) for k, d in sample_distances(solid, volumes).items()},
         "grains_3d": [len(solid["volume"]), len(volumes["volume"])],
@@ -245,7 +248,8 @@ def show(row, seed):
     print(f"grains per area, generated over true: {row['intensity']:.3f}; grains compared: "
           f"{row['grains'][0]} and {row['grains'][1]} in sections (KS by chance {floor:.3f}), "
           f"{row['grains_3d'][0]} and {row['grains_3d'][1]} in 3D; in pieces: "
-          f"{100 * row['in_pieces'][0]:.1f} % true, {100 * row['in_pieces'][1]:.1f} % generated",
+          f"{100 * row['in_pieces'][0]:.1f} % true, {100 * row['in_pieces'][1]:.1f} % generated; "
+          f"mean D {np.round(row['diagonals'], 1)}, mean log(D2 / D3)^2 {row['flatness']:.2f}",
           flush=True)  # fmt: skip
 
 

@@ -15,7 +15,11 @@ from napari_microgen.methods.particles.diagram import (
     potentials,
     softmax_tessellation,
 )
-from napari_microgen.methods.particles.grain_anchor import GrainAnchor, grain_features
+from napari_microgen.methods.particles.grain_anchor import (
+    GrainAnchor,
+    flatness,
+    grain_features,
+)
 from napari_microgen.methods.particles.grain_config import GrainConfig
 from napari_microgen.methods.particles.grain_method import Grains
 from napari_microgen.methods.particles.grain_network import (
@@ -194,7 +198,7 @@ def drawn():
 
 def test_generated_cutouts_are_the_plain_tessellation(drawn):
     network, distances, around, owner = drawn
-    channels, _ = generated_cutouts(network, around, owner, distances)
+    channels, _, _ = generated_cutouts(network, around, owner, distances)
     assert channels.shape == (2, 12, 32, 32)
     for i, p in enumerate(distances):
         own = torch.from_numpy(owner == i)
@@ -211,7 +215,7 @@ def test_generated_cutouts_are_the_plain_tessellation(drawn):
 
 def test_markers_get_a_gradient_from_cutouts(drawn):
     network, distances, around, owner = drawn
-    channels, shares = generated_cutouts(network, around, owner, distances)
+    channels, shares, _ = generated_cutouts(network, around, owner, distances)
     (channels.square().mean() + shares.square().mean()).backward()
     for parameter in network.parameters():
         assert torch.isfinite(parameter.grad).all()
@@ -243,6 +247,13 @@ def test_the_anchor_is_zero_for_real_grains_and_not_for_others(section):
     across = shares.reshape(60, 32, 32, 80).transpose(1, 2).reshape(60, 1024, 80)
     assert abs(float(anchor.loss(shares, at))) < 0.02
     assert float(anchor.loss(across, at)) > 0.2
+
+
+def test_needles_are_not_flat_and_plates_are():
+    needles = torch.tensor([[1.0, 5.0, 5.0], [2.0, 8.0, 8.0]])
+    plates = torch.tensor([[1.0, 2.0, 8.0], [1.0, 8.0, 2.0]])
+    assert float(flatness(needles)) == 0
+    assert float(flatness(plates)) == pytest.approx(np.log(4) ** 2)
 
 
 # ---------------------------------------------------------------------- the marker network

@@ -163,7 +163,7 @@ def generated_cutouts(
     around: Surroundings,
     owner: NDArray[np.int64],
     distances: NDArray[np.float64],
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor]:
     """Return the softmax tessellation at the points of cutouts (T3D, equation 16).
 
     Returns
@@ -172,6 +172,8 @@ def generated_cutouts(
         Of the largest grains; with the gradient of the network, as is
     shares : Tensor, shape (len(distances), 1024, grains)
         How much every point belongs to every grain that may own one.
+    diagonals : Tensor, shape (near seeds, 3)
+        The D of `around`.
     """
     diagonals, offsets = network(around.displacements, around.noise)
     matrices = metrics(around.bases, diagonals)
@@ -197,7 +199,7 @@ def generated_cutouts(
     )
     largest = shares.detach().sum(1).topk(min(CHANNELS, kept.shape[1]), dim=1).indices
     channels = shares.gather(2, largest[:, None].expand(-1, WINDOW**2, -1))
-    return channels.transpose(1, 2).reshape(count, -1, WINDOW, WINDOW), shares
+    return channels.transpose(1, 2).reshape(count, -1, WINDOW, WINDOW), shares, diagonals
 
 
 def _rows(values: Tensor, index: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ _PAPER: dict[str, Any] = {
     "minutes": 1440.0, "steps": 20_000, "batch": 128, "generated": 64, "rate": 1e-4,
     "final_rate": 1e-4, "averaging": 0.0, "intensity_every": 100, "fidelity_every": 100,
     "beta1": 0.9, "beta2": 0.999, "searched_start": False, "spread": 0.02, "anchor": 0.0,
+    "flatness": 0.0,
 }  # fmt: skip
 
 
@@ -60,6 +61,11 @@ class GrainConfig(Config):
     anchor: float = setting(
         3.0, "Weight of the distance between sizes, shapes and directions of grains in cutouts; 0 "
         "leaves all to the discriminator, as the paper does.",
+        minimum=0, maximum=1000, advanced=True,
+    )  # fmt: skip
+    flatness: float = setting(
+        0.1, "Weight against grains that are flat across the radius, which sections through the "
+        "centre hardly show; 0 as in the paper.",
         minimum=0, maximum=1000, advanced=True,
     )  # fmt: skip
     spread: float = setting(

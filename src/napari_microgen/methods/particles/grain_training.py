@@ -18,7 +18,7 @@ from napari_microgen.methods.particles.cutouts import (
     one_hot,
     seeds_around,
 )
-from napari_microgen.methods.particles.grain_anchor import GrainAnchor
+from napari_microgen.methods.particles.grain_anchor import GrainAnchor, flatness
 from napari_microgen.methods.particles.grain_model import GrainModel
 from napari_microgen.methods.particles.grain_network import (
     Discriminator,
@@ -139,11 +139,14 @@ class GrainTraining:
         numbers, distances = self.cutouts.draw(self.config.batch, random)
         distances = np.resize(distances, self.config.generated)
         around, owner = seeds_around(distances, self.intensity, random)
-        fake, shares = generated_cutouts(self.network, around.to(self.device), owner, distances)
+        fake, shares, diagonals = generated_cutouts(
+            self.network, around.to(self.device), owner, distances
+        )
         yield
         losses = self._discriminator_step(one_hot(numbers).to(self.device), fake.detach())
         yield
-        losses |= self._network_step(fake, shares, torch.from_numpy(distances).float())
+        places = torch.from_numpy(distances).float()
+        losses |= self._network_step(fake, shares, places, diagonals)
         decay = self.config.averaging
         self.average.decay = min(decay, SHORT_AVERAGE) if index < SHORT_STEPS else decay
         self.average.update(self.network)
@@ -161,8 +164,10 @@ class GrainTraining:
             self.discriminator_optimiser.step()
         return {"discriminator": value}
 
-    def _network_step(self, fake: Tensor, shares: Tensor, distances: Tensor) -> dict[str, float]:
-        """Least squares against 1, and the anchor; the gradient is scaled to length 1."""
+    def _network_step(
+        self, fake: Tensor, shares: Tensor, distances: Tensor, diagonals: Tensor
+    ) -> dict[str, float]:
+        """Least squares against 1, the anchor, and `flatness`; the gradient is scaled to 1."""
         self.discriminator.requires_grad_(False)
         loss = (self.discriminator(fake) - 1).square().mean()
         self.discriminator.requires_grad_(True)
@@ -171,6 +176,8 @@ class GrainTraining:
             anchor = self.anchor.loss(shares, distances)
             loss = loss + self.config.anchor * anchor
             losses["descriptors"] = float(anchor.detach())
+        if self.config.flatness:
+            loss = loss + self.config.flatness * flatness(diagonals)
         self.network_optimiser.zero_grad(set_to_none=True)
         loss.backward()
         gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
