@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.integrate import quad
 from scipy.special import j0
-from scipy.stats import ncx2, norm
+from scipy.stats import multivariate_normal, ncx2, norm
 
 from napari_microgen.methods.excursion.covariances import (
     bump_weights,
@@ -205,6 +205,17 @@ def test_correlated_fields_without_a_share_are_independent():
     found = Correlated().coverage(scalars((0.3, -0.1), share=1e-12), rho)
     wanted = Independent().coverage(scalars((0.3, -0.1)), rho[:2])
     np.testing.assert_allclose(found, wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize("share", [0.01, 0.5, 0.95, 0.999])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_fractions_of_correlated_fields_are_those_of_the_bivariate_normal(share, sign):
+    levels = (0.3, -0.1)
+    both = multivariate_normal([0, 0], [[1, sign * share], [sign * share, 1]])
+    below = both.cdf(levels)
+    second = norm.cdf(levels[0]) - below
+    found = Correlated(sign=sign).fractions(scalars(levels, share))
+    np.testing.assert_allclose(found, [norm.sf(levels[0]), second, below], atol=1e-6)
 
 
 def test_exchanging_the_last_phases_is_turning_the_common_field_over():

@@ -283,6 +283,19 @@ def test_parameters_are_written_as_plain_json():
     assert len(document["correlation functions"]["fields"]) == 2
 
 
+@pytest.mark.parametrize("name", [name for name in MODELS if MODELS[name].has_share])
+@pytest.mark.parametrize("end", [0, 1])
+def test_predictions_hold_over_all_of_the_correlations_slider(name, end):
+    exploration = known(name)
+    (slider,) = [p for p in exploration.parameters if p.name == "share"]
+    values = {"share": (slider.low, slider.high)[end]}
+    predicted, drawn = exploration.predict(values), volume(exploration, values)
+    fractions = [np.mean(drawn == k) for k in range(3)]
+    np.testing.assert_allclose(predicted.fractions, fractions, atol=0.015)
+    surfaces = ssa(drawn, 3, periodic=True, voxel_size=0.5)
+    np.testing.assert_allclose(predicted.surfaces, surfaces, rtol=0.05)
+
+
 def test_a_phase_that_fills_everything_is_written_as_plain_json_too():
     exploration = Exploration(fresh_model(2))
     for threshold, chords in ((200.0, [None, "inf"]), (-200.0, ["inf", None])):

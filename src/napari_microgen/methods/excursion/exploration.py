@@ -38,7 +38,8 @@ FINE = -1
 LENGTH_RANGE = (0.25, 4.0)
 STRETCH_RANGE = (0.2, 5.0)
 WEIGHT_RANGE = (0.05, 10.0)
-SHARE_RANGE = (1e-4, 1 - 1e-4)
+SHARE_RANGE = (0.0, 0.95)
+"""Beyond, the two-point functions are off by more than a hundredth of a phase's surface."""
 LAST_SEED = 2**31 - 1
 
 CURVE_LAGS = 48
@@ -455,9 +456,10 @@ def _parameters(model: ExcursionModel) -> list[Parameter]:
         "chord and halves every surface.", 1.0, low, high, logarithmic=True,
     ))  # fmt: skip
     if formula.has_share:
+        share, (low, high) = float(scalars.share), SHARE_RANGE
         made.append(Parameter(
             "share", "Correlation", "Share of the common field: 0 lets the phases ignore each "
-            "other, 1 ties them together.", float(scalars.share), *SHARE_RANGE,
+            "other, 1 would tie them together.", share, low, max(high, share),
         ))  # fmt: skip
     low, high = STRETCH_RANGE
     made.append(Parameter(

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 HERMITE_NODES = 20
+FRACTION_NODES = 48
 POINTS = 1024
 FINE_POINTS = 16384
 SCRAMBLES = 32
@@ -283,11 +284,11 @@ class Correlated(Excursion):
         return (scalars.levels[index] - shift) / (1 - scalars.share).sqrt()
 
     def fractions(self, scalars: Scalars, variant: int = 0) -> Tensor:
-        """See `Excursion.fractions`."""
-        x, w = hermite(2 * HERMITE_NODES)
-        p = upper_tail(self._level(scalars, 0, x))
-        q = upper_tail(self._level(scalars, 1, x))
-        return torch.stack([w @ p, w @ ((1 - p) * q), w @ ((1 - p) * (1 - q))])
+        """See `Excursion.fractions`; the two functions are correlated by their share."""
+        u, v = scalars.levels
+        p, q = upper_tail(u), upper_tail(v)
+        both = gaussian_coverage(u, v, self.sign * scalars.share, FRACTION_NODES)
+        return torch.stack([p, q - both, 1 - p - q + both])
 
     def functions(self, scalars: Scalars, fields: Sequence[Tensor]) -> Tensor:
         """See `Excursion.functions`."""
