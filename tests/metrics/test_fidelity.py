@@ -158,6 +158,14 @@ def test_a_mostly_unlabelled_image_is_refused():
         Reference({0: PhaseImage.from_labels(values, zero="unlabelled")})
 
 
+def test_a_laminate_is_as_isotropic_as_itself():
+    layers = np.repeat(np.arange(64) // 4 % 2, 64 * 64).reshape(64, 64, 64).astype(np.uint8)
+    image = PhaseImage.from_labels(layers)
+    judge = Reference({axis: image.sections(axis) for axis in range(3)})
+    same = judge.score([layers]).isotropy
+    assert same < 100 < judge.score([layers.swapaxes(0, 1)]).isotropy < 1e9
+
+
 def test_volumes_must_be_alike(reference):
     with pytest.raises(InputError, match="same shape"):
         reference.score([np.zeros((8, 8, 8), np.uint8), np.zeros((8, 8, 9), np.uint8)])
