@@ -164,9 +164,8 @@ def _layer_names(layer: Layer) -> dict[int, str]:
     if "index" not in features or "name" not in features:
         return {}
     rows = zip(features["index"], features["name"], strict=True)
-    return {
-        int(i): n for i, n in rows if isinstance(i, Real) and i == i // 1 and isinstance(n, str)
-    }
+    named = [(float(i), n) for i, n in rows if isinstance(i, Real) and isinstance(n, str)]
+    return {int(i): n for i, n in named if i.is_integer()}
 
 
 def _hex(color: Sequence[float]) -> str:
