@@ -168,6 +168,7 @@ def initialise_smooth(
     fractions: Sequence[float],
     seed: int,
     sharpness: float = 8.0,
+    even: bool = False,
 ) -> None:
     """Make an untrained generator draw smooth random fields cut at the right volume fractions.
 
@@ -187,28 +188,41 @@ def initialise_smooth(
         Seed of the weights.
     sharpness : float
         Standard deviation of the logits.
+    even : bool
+        Whether to change the interpolation a little (`EVEN_TAPS`), so that interfaces are as
+        frequent within the pairs of voxels that a layer draws as between them.
     """
     random = torch.Generator().manual_seed(seed)
     count = len(generator.convolutions)
     for i, layer in enumerate(generator.convolutions):
-        smooth = [i >= count - layers for layers in smooth_layers]
-        layer.weight.copy_(_smooth_kernels(layer.weight.shape, smooth, random))
+        depths = [i - (count - layers) for layers in smooth_layers]
+        taps = [None if d < 0 else EVEN_TAPS[d] if even else OUTER_TAP for d in depths]
+        layer.weight.copy_(_smooth_kernels(layer.weight.shape, taps, random))
     _sharpen(generator, torch.tensor(fractions), random, sharpness)
 
 
+OUTER_TAP = 1 / 4
+"""Share of the farther neighbour in linear interpolation."""
+
+EVEN_TAPS = (1 / 3, 0.267949, 0.254333, 0.251072)
+"""The same in the first to fourth interpolation of white noise, such that neighbours differ
+equally often everywhere: ``a^2 (1 - rho_2) = (1 - 2 a)^2 (1 - rho_1)``, where rho is the
+correlation of what is interpolated."""
+
+
 def _smooth_kernels(
-    shape: Sequence[int], smooth: Sequence[bool], random: torch.Generator
+    shape: Sequence[int], taps: Sequence[float | None], random: torch.Generator
 ) -> Tensor:
-    """Random kernels that interpolate along the smooth axes and are free along the others."""
+    """Random kernels that interpolate along the axes with a tap and are free along the others."""
     inputs, outputs, side = shape[0], shape[1], shape[2]
-    free = [1 if along else side for along in smooth]
+    free = [side if tap is None else 1 for tap in taps]
     kernels: Tensor = torch.randn(inputs, outputs, *free, generator=random) / inputs**0.5
-    for axis, along in enumerate(smooth):
-        if along:
+    for axis, tap in enumerate(taps):
+        if tap is not None:
             view = [1] * 5
             view[2 + axis] = side
-            kernels = kernels * torch.tensor([0.25, 0.75, 0.75, 0.25]).view(view)
-    if all(smooth):
+            kernels = kernels * torch.tensor([tap, 1 - tap, 1 - tap, tap]).view(view)
+    if None not in taps:
         noise = torch.randn(*shape, generator=random) / (8 * inputs) ** 0.5
         kernels = kernels + 0.03 * symmetrised(noise)
     return kernels

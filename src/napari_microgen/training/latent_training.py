@@ -62,6 +62,9 @@ class LatentTraining(AdversarialTraining):
     """
 
     model_class: ClassVar[type[LatentModel]]
+    even_start: ClassVar[bool] = False
+    """Whether the smooth start spreads interfaces evenly over pairs of voxels."""
+
     settings: LatentConfig
     generator: LatentGenerator
 
@@ -118,11 +121,11 @@ class LatentTraining(AdversarialTraining):
                 break
             near = [(layers, best[1]) for layers in _neighbours(best[0])]
             waiting = [start for start in near if start not in tried]
-        initialise_smooth(generator, best[0], self.fractions, best[1])
+        initialise_smooth(generator, best[0], self.fractions, best[1], even=self.even_start)
 
     def _score_start(self, generator: SliceGenerator, layers: tuple[int, ...], seed: int) -> float:
         candidate = copy.deepcopy(generator)
-        initialise_smooth(candidate, layers, self.fractions, seed)
+        initialise_smooth(candidate, layers, self.fractions, seed, even=self.even_start)
         random = torch_random(self.settings.seed, 0, "start")
         settled = AveragedGenerator(candidate, 0.0).settle([self._latents(2, random)])
         with torch.no_grad():

@@ -21,6 +21,7 @@ from napari_microgen.training.anchors import SpreadAnchor, TwoPointAnchor, latti
 from napari_microgen.training.cubes import CubeSampler, CubeSymmetry, volume_symmetry
 from napari_microgen.training.device import choose_device, spare_threads
 from napari_microgen.training.latent_training import LatentTraining
+from napari_microgen.training.lattices import interface_lattice
 from napari_microgen.training.losses import (
     logistic_critic,
     logistic_generator,
@@ -46,6 +47,9 @@ PENALTY_INTERVAL = 8
 LATTICE_PERIOD = 16
 """Voxels after which a lattice of the transposed convolutions was seen to repeat."""
 
+PAIR = 2
+"""Voxels that a transposed convolution of stride 2 draws together."""
+
 RISE_STEPS = 200
 """Steps over which the generator's learning rate rises after the warm-up."""
 
@@ -66,6 +70,7 @@ class DCGANTraining(LatentTraining):
     """
 
     model_class = DCGANModel
+    even_start = True
     critic_layout = torch.channels_last_3d
 
     def __init__(self, source: PhaseImage, image: PhaseImage, config: DCGANConfig) -> None:
@@ -182,6 +187,7 @@ class DCGANTraining(LatentTraining):
         ]).mean()  # fmt: skip
         spread = self.spread.loss(volumes)
         total = adversarial + config.anchor * statistics + config.spread * spread
+        total = total + config.lattice * interface_lattice(volumes, PAIR)
         if self.isotropic:
             total = total + config.lattice * lattice_variance(volumes, LATTICE_PERIOD)
         self._descend_generator(total)
