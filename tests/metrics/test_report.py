@@ -176,10 +176,13 @@ def test_the_legend_covers_no_panel(from_section):
         assert not axes.get_tightbbox().overlaps(legend.get_window_extent())
 
 
-@pytest.mark.parametrize("name", ["missing/page.png", "page.unknown"])
-def test_a_page_that_cannot_be_written_says_so(from_section, tmp_path, name):
-    with pytest.raises(RunError, match="could not be written"):
+@pytest.mark.parametrize(
+    ("name", "said"), [("missing/page.png", "cannot be written"), ("page.unknown", "choose .png")]
+)
+def test_a_page_that_cannot_be_written_says_so(from_section, tmp_path, name, said):
+    with pytest.raises(RunError, match=said):
         from_section.figure(tmp_path / name)
+    assert not list(tmp_path.iterdir())
 
 
 def test_progress_rises_to_one(section, generated):

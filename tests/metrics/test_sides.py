@@ -152,7 +152,7 @@ def test_the_table_names_units_and_conventions(report, tmp_path):
 
 
 def test_a_table_that_cannot_be_written_says_so(report, tmp_path):
-    with pytest.raises(RunError, match="could not be written"):
+    with pytest.raises(RunError, match="cannot be written"):
         report.to_csv(tmp_path / "missing" / "table.csv")
 
 

@@ -111,6 +111,7 @@ def test_one_sentence_and_a_row_per_number(compare, press, qtbot):
     assert shown[5] == f"{100 * row.relative_error:+.1f} %"
     assert shown[6] == f"{row.deviation:.1f}"
     assert "between pieces (48 × 48) of the real image" in compare.legend.text()
+    assert compare.legend.text().startswith("generated against micrograph.")
 
 
 def test_grades_are_colours_that_the_legend_names(compare, press, viewer):
@@ -161,7 +162,7 @@ def test_the_result_is_saved_in_the_format_that_the_name_asks_for(compare, press
     result = press()
     for name, said in {
         "result.csv": "Saved as", "result.json": "Saved as", "result.png": "Saved as",
-        "no/a.csv": "could not be written", "a.xyz": "should end in",
+        "no/a.csv": "choose a place", "a.xyz": "should end in",
     }.items():  # fmt: skip
         compare.comparisons.save(str(tmp_path / name))
         qtbot.waitUntil(lambda: not compare.comparisons.work.running, timeout=WAIT)

@@ -396,7 +396,9 @@ def test_model_and_parameters_are_saved(explore, settled, tmp_path):
     explore.save_model(str(tmp_path / "absent" / "moved"))
     assert ERROR in explore.state_line.styleSheet()
     explore.export(str(tmp_path / "absent" / "moved.json"))
-    assert "could not be written" in explore.state_line.text()
+    assert "cannot be written" in explore.state_line.text()
+    explore.undo()
+    assert explore.state_line.text() == ""
 
 
 # ---------------------------------------------------------------------- sweeps

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,11 +13,10 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from napari_microgen.errors import RunError
+from napari_microgen.io.files import replacing
 from napari_microgen.phases import UNLABELLED
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from matplotlib.axes import Axes
     from matplotlib.gridspec import SubplotSpec
     from numpy.typing import NDArray
@@ -57,9 +57,10 @@ def draw_report(report: Report, path: str | Path) -> None:
         If the file cannot be written, or its format is unknown.
     """
     try:
-        report_page(report).savefig(path, dpi=150)
-    except (OSError, ValueError) as error:
-        raise RunError(f"The figure could not be written to '{path}': {error}.") from None
+        with replacing(path) as part:
+            report_page(report).savefig(part, dpi=150, format=Path(path).suffix[1:])
+    except ValueError:
+        raise RunError(f"'{path}' is of an unknown format; choose .png, .pdf or .svg.") from None
 
 
 def report_page(report: Report) -> Figure:

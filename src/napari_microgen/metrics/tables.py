@@ -7,16 +7,16 @@ is undefined or absent is None (an empty field).
 from __future__ import annotations
 
 import csv
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_microgen.errors import RunError
+from napari_microgen.io.files import replacing
 from napari_microgen.metrics.scalars import ALONG, DEFINITIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
 
     from napari_microgen.metrics.scalars import Key
     from napari_microgen.phases import Phase
@@ -67,13 +67,10 @@ def write_csv(path: str | Path, columns: Sequence[str], rows: Iterable[Mapping[s
     RunError
         If the file cannot be written.
     """
-    try:
-        with Path(path).open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, columns)
-            writer.writeheader()
-            writer.writerows(rows)
-    except OSError as error:
-        raise RunError(f"'{path}' could not be written: {error.strerror}.") from None
+    with replacing(path) as part, part.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def finite_mean(values: Sequence[float]) -> float:

@@ -14,7 +14,8 @@ from qtpy.QtCore import Slot
 from qtpy.QtWidgets import QCheckBox, QFileDialog, QLabel, QTabWidget, QVBoxLayout, QWidget
 from superqt.utils import QSignalDebouncer, QSignalThrottler
 
-from napari_microgen.errors import InputError, MicrogenError, RunError
+from napari_microgen.errors import InputError, MicrogenError
+from napari_microgen.io.files import replacing
 from napari_microgen.methods import get_method, load_model
 from napari_microgen.methods.excursion.exploration import Exploration
 from napari_microgen.methods.excursion.live_section import LiveSection
@@ -221,6 +222,8 @@ class ExploreWidget(Scrolled):
 
     def _explore(self, exploration: Exploration | None) -> None:
         """Lay a model open; None closes the one before."""
+        if exploration is not None:
+            self.state_line.tell("")
         self.layers.clear()
         self.preview.drop()
         self.exploration = exploration
@@ -301,6 +304,7 @@ class ExploreWidget(Scrolled):
         self._renew()
 
     def _renew(self) -> None:
+        self.state_line.tell("")  # what it said was of the values before
         self._throttler.throttle()
         self._debouncer.throttle()
 
@@ -445,7 +449,7 @@ class ExploreWidget(Scrolled):
         except MicrogenError as error:
             self._fail(str(error))
         else:
-            show_info(f"Model saved as {written}")
+            self._tell(f"Model saved as {written}")
 
     @Slot()
     def _ask_export(self) -> None:
@@ -461,11 +465,16 @@ class ExploreWidget(Scrolled):
             return
         text = json.dumps(self.exploration.to_dict(self.values), indent=1, allow_nan=False)
         try:
-            Path(path).write_text(text, encoding="utf-8")
-        except OSError as error:
-            self._fail(str(RunError(f"'{path}' could not be written: {error.strerror}.")))
+            with replacing(path) as part:
+                part.write_text(text, encoding="utf-8")
+        except MicrogenError as error:
+            self._fail(str(error))
         else:
-            show_info(f"Saved as {path}")
+            self._tell(f"Saved as {path}")
+
+    def _tell(self, message: str) -> None:
+        self.state_line.tell(message)
+        show_info(message)
 
     def _fail(self, message: str) -> None:
         self.state_line.fail(message)

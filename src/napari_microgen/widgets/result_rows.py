@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -171,11 +172,12 @@ def grade(deviation: float) -> str:
 
 
 def legend(report: Report) -> str:
-    """Return what the numbers that are graded mean."""
+    """Return of which images the numbers are, and what those that are graded mean."""
     pieces = " × ".join(str(n) for n in report.part_shape)
+    names = f"{escape(report.generated.name)} against {escape(report.real.name)}"
     text = (
-        f"Noise: the difference, in standard deviations between pieces ({pieces}) of the real "
-        "image."
+        f"{names}. Noise: the difference, in standard deviations between pieces ({pieces}) of the "
+        "real image."
     )
     if any(0 < finite_share(side) < 1 for r in report.rows for side in (r.real, r.generated)):
         text += f" {SOME} Over the pieces that the phase percolates in; hover for how many."

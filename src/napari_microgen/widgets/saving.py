@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_microgen.errors import InputError, RunError
+from napari_microgen.errors import InputError
+from napari_microgen.io.files import replacing
 from napari_microgen.metrics.report import Report
 
 if TYPE_CHECKING:
@@ -42,7 +43,8 @@ def save_steps(
     if suffix == ".csv":
         result.to_csv(path)
     elif suffix == ".json":
-        _write(path, json.dumps(result.to_dict(), allow_nan=False, indent=1))
+        with replacing(path) as part:
+            part.write_text(json.dumps(result.to_dict(), allow_nan=False, indent=1), "utf-8")
     elif suffix not in (".pdf", ".png", ".svg"):
         raise InputError(f"'{path}' should end in .csv, .json, .pdf, .png or .svg.")
     elif isinstance(result, Report):
@@ -50,10 +52,3 @@ def save_steps(
     else:
         raise InputError("A figure compares two images; choose a generated one too.")
     return path
-
-
-def _write(path: str, text: str) -> None:
-    try:
-        Path(path).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise RunError(f"'{path}' could not be written: {error.strerror}.") from None
