@@ -70,6 +70,8 @@ def test_volumes_are_saved_with_scale_phases_and_origin(exploration, tmp_path):
     assert [p.name for p in image.phases] == ["pore", "nickel", "ceramic"]
     assert image.voxel_size == (0.5, 0.5, 0.5)
     assert rows[0].sample is None
+    with pytest.raises(InputError, match="choose an empty folder"):  # and spare what is there
+        sweep_of(exploration, ("stretch", 0.5, 1.0, 2), side=16, folder=tmp_path).check()
 
 
 def test_stopping_ends_after_the_present_step(exploration):

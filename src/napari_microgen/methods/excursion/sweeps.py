@@ -184,6 +184,10 @@ class Sweep:
             )
         if self.folder is not None:
             check_disk(self.folder / _file_name(0), self.count * self.side**3)
+            if (self.folder / _file_name(0)).exists():
+                raise InputError(
+                    f"'{self.folder}' holds the volumes of another sweep; choose an empty folder."
+                )
 
     def _check_thresholds(self, names: list[str]) -> None:
         """Refuse two axes that move the same threshold."""
