@@ -14,10 +14,10 @@ from napari_microgen.phases import PhaseImage
 def in_seconds():
     """Take statistics of fewer sections, in one thread, to save time."""
     torch.set_num_threads(1)
-    before = sections.REAL_SECTIONS, sections.PLANES
-    sections.REAL_SECTIONS, sections.PLANES = 64, 1
+    before = sections.REAL_SECTIONS, sections.PLANES, sections.VOLUMES
+    sections.REAL_SECTIONS, sections.PLANES, sections.VOLUMES = 64, 1, 1
     yield
-    sections.REAL_SECTIONS, sections.PLANES = before
+    sections.REAL_SECTIONS, sections.PLANES, sections.VOLUMES = before
 
 
 def known_fit(name="correlated", roles=(1, 0, 2), lengths=(4.0, 5.0, 7.0), levels=(0.5, 0.1)):

@@ -3,10 +3,16 @@ import pytest
 import torch
 from conftest import known_fit
 from scipy.ndimage import gaussian_filter
+from scipy.optimize import root
 
 from napari_microgen.methods.excursion.assessment import draw_section
-from napari_microgen.methods.fieldgan.networks import indicators
-from napari_microgen.methods.fieldgan.refiner import balance
+from napari_microgen.methods.fieldgan.networks import (
+    INDICATOR_SHARPNESS,
+    indicators,
+    sharp,
+    straight_through,
+)
+from napari_microgen.methods.fieldgan.refiner import answered, balance
 from napari_microgen.methods.fieldgan.sections import cut_sections, one_hot
 from napari_microgen.methods.fieldgan.statistics import (
     RandomFilters,
@@ -76,13 +82,6 @@ def test_gradients_point_where_finite_differences_do(sections):
     pushes = torch.from_numpy(push / push.std()).float()
     describe = RandomFilters(sections, 0)
 
-    def sharp(values):
-        return torch.zeros_like(values).scatter_(1, values.argmax(1, keepdim=True), 1.0)
-
-    def straight_through(values):
-        soft = torch.softmax(values, 1)
-        return sharp(values) + soft - soft.detach()
-
     def gradients(of):
         weights = torch.zeros(6, requires_grad=True)
         moved = logits + torch.einsum("k,kbchw->bchw", weights, pushes)
@@ -115,3 +114,47 @@ def test_balance_restores_what_every_phase_filled():
     ]
     torch.testing.assert_close(*counts, atol=2e-3, rtol=0)
     assert torch.equal(balance(before, before), torch.zeros(3))
+
+
+def test_what_moves_all_voxels_alike_moves_nothing_where_fractions_are_held():
+    random = torch.Generator().manual_seed(0)
+    logits = torch.randn(4, 3, 30, 30, generator=random)
+    assert torch.equal(answered(logits, INDICATOR_SHARPNESS), logits)
+    push = torch.randn(4, 3, 30, 30, generator=random)
+
+    def held(values):
+        return answered(values, INDICATOR_SHARPNESS)
+
+    def gradient(hold, direction):
+        amount = torch.zeros(3, requires_grad=True)
+        moved = hold(logits + amount[:, None, None] * direction)
+        (indicators(moved) * push).sum().backward()
+        return amount.grad
+
+    together = torch.ones(3, 1, 1)
+    assert gradient(held, together).abs().max() < 1e-3 * gradient(lambda v: v, together).abs().max()
+    assert gradient(held, push).abs().min() > 1
+
+
+def test_gradients_with_held_fractions_are_those_of_finite_differences():
+    """A push changes the fractions; a shift of all voxels, found by root finding, restores them."""
+    random = torch.Generator().manual_seed(1)
+    logits = torch.randn(2, 3, 40, 40, generator=random, dtype=torch.float64) / 3
+    push, weights = (torch.randn(logits.shape, generator=random).double() for _ in "ab")
+    shares = indicators(logits).mean((0, 2, 3))
+
+    def restored(values):
+        def excess(shift):
+            moved = values + torch.tensor([*shift, 0.0])[:, None, None]
+            return (indicators(moved).mean((0, 2, 3)) - shares)[:2].numpy()
+
+        found = root(excess, [0.0, 0.0], tol=1e-12).x
+        return float(
+            (indicators(values + torch.tensor([*found, 0.0])[:, None, None]) * weights).sum()
+        )
+
+    step = 1e-4
+    difference = (restored(logits + step * push) - restored(logits - step * push)) / (2 * step)
+    amount = torch.zeros((), dtype=torch.float64, requires_grad=True)
+    (indicators(answered(logits + amount * push, INDICATOR_SHARPNESS)) * weights).sum().backward()
+    assert float(amount.grad) == pytest.approx(difference, rel=1e-3)

@@ -9,17 +9,21 @@ import torch
 from torch import Tensor, nn
 
 from napari_microgen.methods.fieldgan.inputs import FieldInputs, wrapped
-from napari_microgen.methods.fieldgan.networks import FieldNetwork, cropped, indicators
+from napari_microgen.methods.fieldgan.matching import Matching
+from napari_microgen.methods.fieldgan.networks import (
+    FieldNetwork,
+    cropped,
+    sharp,
+    straight_through,
+)
 from napari_microgen.methods.fieldgan.refiner import Refiner
 from napari_microgen.methods.fieldgan.sections import LEARNED_SEEDS, SIDE, calibrated_sections
 from napari_microgen.networks.critics import PatchCritic
-from napari_microgen.training.anchors import SCALE, TwoPointAnchor
 from napari_microgen.training.losses import (
     logistic_critic,
     logistic_generator,
     real_gradient_penalty,
 )
-from napari_microgen.training.patches import PatchSampler
 from napari_microgen.training.randomness import torch_random
 
 if TYPE_CHECKING:
@@ -31,8 +35,12 @@ if TYPE_CHECKING:
     from napari_microgen.training.orientations import Orientation
 
 POOL_SIDE = 96
-POOL_STEPS = 30
-"""Steps after which the volume that sections are taken from is another one."""
+POOL = 4
+"""Volumes that sections are taken from. One alone has more of a phase than others by chance, which
+the network would learn to mend."""
+
+POOL_STEPS = 10
+"""Steps after which one of them is another one."""
 
 BATCH = 8
 REAL = 24
@@ -54,7 +62,9 @@ RISE = 50
 """Steps over which the network's learning rate rises after the warm-up."""
 
 DECAY_FROM = 0.5
-ANCHOR = 1.0
+MATCHED = 1.0
+"""Weight of the statistics beside what the critics say."""
+
 AVERAGING = 0.99
 
 
@@ -75,6 +85,7 @@ class AdversarialRefiner(Refiner):
 
     network: FieldNetwork
     judged_every = 100
+    sharpness = 1.0
 
     def __init__(
         self,
@@ -97,7 +108,7 @@ class AdversarialRefiner(Refiner):
         self.critic_optimiser = torch.optim.Adam(self.critics.parameters(), CRITIC_RATE, BETAS)
         self.orientations = orientations
         self._views: list[_View] = []
-        self._pool: tuple[int, Tensor] | None = None
+        self._pool: dict[int, Tensor] = {}
 
     def prepare(self) -> Iterator[str]:
         """Take the statistics of the images, and sections of the calibrated set."""
@@ -121,19 +132,14 @@ class AdversarialRefiner(Refiner):
         shown = [sharp(logits) for logits, _ in refined]
         losses = {"critic": self._criticise(shown, index, random)}
         self.critics.requires_grad_(False)
-        adversarial = torch.zeros((), device=self.device)
-        anchored = torch.zeros((), device=self.device)
+        total = torch.zeros((), device=self.device)
         for view, (logits, own) in zip(self._views, refined, strict=True):
-            sections = indicators(logits)
-            adversarial = adversarial + logistic_generator(view.critic, sections)
-            anchored = anchored + view.anchored(sections, sharp(own))
+            for name, loss in view.losses(straight_through(logits), sharp(own)).items():
+                total = total + loss
+                losses[name] = losses.get(name, 0.0) + float(loss.detach()) / len(self._views)
         self.critics.requires_grad_(True)
-        self._descend(adversarial + ANCHOR * anchored, index)
-        count = len(self._views)
-        return {
-            **losses, "network": float(adversarial.detach()) / count,
-            "covariances": float(anchored.detach()) / count,
-        }  # fmt: skip
+        self._descend(total, index)
+        return losses
 
     def _set_rate(self, index: int) -> None:
         left = (self.length - index) / (self.length * (1 - DECAY_FROM))
@@ -147,23 +153,29 @@ class AdversarialRefiner(Refiner):
         """Return logits of refined sections, and those of the calibrated set in the same place."""
         axis, radius = view.axes[index % len(view.axes)], self.network.radius
         shape = [2 * radius + (1 if a == axis else SIDE) for a in range(3)]
-        pool = self._volume(index // POOL_STEPS)
+        pool = self._volumes(index)
         places = random.integers(POOL_SIDE, size=(BATCH, 3))
-        slabs = torch.cat([wrapped(pool, place.tolist(), shape) for place in places])
+        slabs = torch.cat([
+            wrapped(pool[i % POOL], place.tolist(), shape) for i, place in enumerate(places)
+        ])  # fmt: skip
         own = cropped(slabs[:, : self.network.n_phases], radius)
         # One by one, as many small pieces of memory are had sooner than few large ones.
         refined = own + torch.cat([self.network.correction(slab) for slab in slabs.split(1)])
-        self.hold_fractions(refined, own)
-        refined = refined + self.network.bias[:, None, None, None]
+        refined = self.held(refined, own)
         return refined.squeeze(2 + axis), own.squeeze(2 + axis)
 
-    def _volume(self, number: int) -> Tensor:
-        """Return the inputs that sections are taken from for a while."""
-        if self._pool is None or self._pool[0] != number:
-            seed = LEARNED_SEEDS + (self.config.seed << 16) + number
-            drawn = self.inputs.periodic((POOL_SIDE,) * 3, seed, device=self.device)
-            self._pool = (number, drawn)
-        return self._pool[1]
+    def _volumes(self, index: int) -> list[Tensor]:
+        """Return the inputs that sections are taken from; one after the other is renewed."""
+        newest = index // POOL_STEPS
+        numbers = range(newest, newest + POOL)
+        for number in numbers:
+            if number not in self._pool:
+                seed = LEARNED_SEEDS + (self.config.seed << 16) + number
+                self._pool[number] = self.inputs.periodic(
+                    (POOL_SIDE,) * 3, seed, device=self.device
+                )
+        self._pool = {number: self._pool[number] for number in numbers}
+        return list(self._pool.values())
 
     def _criticise(
         self, shown: Sequence[Tensor | None], index: int, random: np.random.Generator
@@ -213,9 +225,7 @@ class _View:
         self, orientation: Orientation, critic: nn.Module, own: Tensor, random: np.random.Generator
     ) -> None:
         self.axes, self.critic = orientation.axes, critic
-        self.sampler = PatchSampler(orientation.image, SIDE, orientation.symmetry)
-        self.anchor = TwoPointAnchor(self.sampler, random, own.device)
-        self.covariances = self.anchor.covariances(own)
+        self.matching = Matching(orientation, own, random)
         self.replayed = own[:REPLAYED].clone()
 
     def criticised(
@@ -234,21 +244,21 @@ class _View:
             fake = torch.cat([current, fake])
             places = random.choice(len(self.replayed), size=len(current), replace=False)
             self.replayed[torch.from_numpy(places).to(self.replayed.device)] = current
-        real = self.sampler.draw(REAL, random).to(fake)
+        real = self.matching.sampler.draw(REAL, random).to(fake)
         loss = logistic_critic(self.critic, real, fake)
         if penalised:
             penalty = real_gradient_penalty(self.critic, real[:PENALTY_SECTIONS])
             loss = loss + PENALTY_INTERVAL * PENALTY * penalty
         return loss
 
-    def anchored(self, refined: Tensor, own: Tensor) -> Tensor:
-        """Return the squared error of the two-point covariances."""
-        change = self.anchor.covariances(refined) - self.anchor.covariances(own)
-        error = self.covariances + change - self.anchor.correlations
-        return SCALE * error.square().mean()
+    def losses(self, refined: Tensor, own: Tensor) -> dict[str, Tensor]:
+        """Return what the network has to make small: what the critic says, and the statistics.
 
-
-def sharp(logits: Tensor) -> Tensor:
-    """Return indicators of the phases, 0 and 1; no gradient passes."""
-    largest = logits.detach().argmax(1, keepdim=True)
-    return torch.zeros_like(logits).scatter_(1, largest, 1.0)
+        Parameters
+        ----------
+        refined, own : Tensor, shape (batch, n_phases, SIDE, SIDE)
+            Indicators of sections, refined and of the calibrated set in the same place.
+        """
+        found = self.matching.losses(refined, own, self.matching.describe(own))
+        weighted = {name: MATCHED * loss for name, loss in found.items()}
+        return {"network": logistic_generator(self.critic, refined), **weighted}

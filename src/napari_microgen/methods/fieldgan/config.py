@@ -49,7 +49,7 @@ class FieldGANConfig(Config):
         advanced=True,
     )  # fmt: skip
     network_rate: float = setting(
-        1e-3, "Adam learning rate of the network.", minimum=1e-7, maximum=1, advanced=True
+        2e-3, "Adam learning rate of the network.", minimum=1e-7, maximum=1, advanced=True
     )
     side: int = setting(
         128, "Side of the volumes that are learned from and measured.",

@@ -9,19 +9,18 @@ import torch
 from torch import Tensor
 
 from napari_microgen.methods.fieldgan.inputs import FieldInputs, wrapped
-from napari_microgen.methods.fieldgan.networks import FilterNetwork, indicators
+from napari_microgen.methods.fieldgan.matching import Matching
+from napari_microgen.methods.fieldgan.networks import (
+    INDICATOR_SHARPNESS,
+    FilterNetwork,
+    indicators,
+)
 from napari_microgen.methods.fieldgan.refiner import Refiner
 from napari_microgen.methods.fieldgan.sections import (
     LEARNED_SEEDS,
-    SIDE,
     calibrated_sections,
     cut_sections,
-    independent_sections,
-    real_sections,
 )
-from napari_microgen.methods.fieldgan.statistics import descriptions, in_batches
-from napari_microgen.training.anchors import SCALE, TwoPointAnchor
-from napari_microgen.training.patches import PatchSampler
 from napari_microgen.training.randomness import torch_random
 
 if TYPE_CHECKING:
@@ -37,9 +36,6 @@ SPACING = 9
 """Voxels between two sections of a volume that are learned from."""
 
 BATCH = 24
-TAUGHT = 0
-"""Seed of the random filters that teach."""
-
 BETAS = (0.9, 0.99)
 DECAY_FROM = 0.2
 """Share of the steps after which the learning rate falls linearly to zero."""
@@ -51,9 +47,6 @@ class FilterRefiner(Refiner):
     """Learns a `FilterNetwork` from sections of a few volumes.
 
     A linear filter's features are cut into sections once and for all; a step only mixes them.
-    Statistics are matched by their difference from the calibrated set's on the very same
-    sections (control variates), whose exact means are known: the sections' own scatter, which
-    exceeds what is to be learned by far, drops out.
 
     Parameters
     ----------
@@ -66,6 +59,7 @@ class FilterRefiner(Refiner):
 
     network: FilterNetwork
     judged_every = 40
+    sharpness = INDICATOR_SHARPNESS
 
     def __init__(
         self,
@@ -120,9 +114,7 @@ class FilterRefiner(Refiner):
     def _refined(self, view: _View, chosen: Tensor) -> Tensor:
         """Return indicators of refined sections."""
         own = view.logits[chosen]
-        refined = own + self.network.mixed(view.features[chosen])
-        self.hold_fractions(refined, own)
-        return indicators(refined + self.network.bias[:, None, None])
+        return indicators(self.held(own + self.network.mixed(view.features[chosen]), own))
 
 
 class _View:
@@ -147,30 +139,10 @@ class _View:
     ) -> None:
         n_phases = orientation.image.n_phases
         self.logits, self.features = sections[:, :n_phases], sections[:, n_phases:]
-        real = real_sections(orientation, random).to(exact)
-        self.described = descriptions(real, exact, independent_sections(orientation), TAUGHT)
-        own = indicators(self.logits)
-        self.unrefined = [in_batches(d.describe, own) for d in self.described]
-        sampler = PatchSampler(orientation.image, SIDE, orientation.symmetry)
-        self.anchor = TwoPointAnchor(sampler, random, exact.device)
-        self.covariances = self.anchor.covariances(exact)
+        self.matching = Matching(orientation, exact, random)
+        self.described = self.matching.describe(indicators(self.logits))
 
     def losses(self, refined: Tensor, chosen: Tensor) -> dict[str, Tensor]:
-        """Return squared distances to the image.
-
-        Those of statistics are products of the distances of two halves of the sections: the
-        square without the noise of either.
-        """
-        found = {}
-        for name, described, unrefined in zip(
-            ("chords", "euler", "patterns"), self.described, self.unrefined, strict=True
-        ):
-            changes = described.describe(refined) - unrefined[chosen]
-            means = [half.mean(0) + described.calibrated for half in changes.tensor_split(2)]
-            first, second = (described.target.deviation(mean) for mean in means)
-            found[name] = first @ second
-        before = self.anchor.covariances(indicators(self.logits[chosen]))
-        change = self.anchor.covariances(refined) - before
-        error = self.covariances + change - self.anchor.correlations
-        found["covariances"] = SCALE * error.square().mean()
-        return found
+        """Return squared distances to the image; see `Matching.losses`."""
+        described = [values[chosen] for values in self.described]
+        return self.matching.losses(refined, indicators(self.logits[chosen]), described)

@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from napari_microgen.methods.fieldgan.networks import Refinement, cropped
+from napari_microgen.methods.fieldgan.networks import (
+    Refinement,
+    cropped,
+)
 from napari_microgen.networks.slice_generator import COUNTED_VOXELS, fraction_weights
 from napari_microgen.training.averaging import AveragedGenerator
 
@@ -21,6 +24,9 @@ if TYPE_CHECKING:
 AVERAGING_START = 10
 BIAS_RATE = 0.2
 """Share of the way to the balanced bias that is gone in a step; one step's sections are few."""
+
+ROUNDS = 200
+"""Passes over the phases at most until they are balanced; three phases need many at times."""
 
 
 def balance(logits: Tensor, calibrated: Tensor) -> Tensor:
@@ -44,8 +50,31 @@ def balance(logits: Tensor, calibrated: Tensor) -> Tensor:
         return torch.zeros_like(refined[:, 0])
     n_phases = len(before)
     shares = torch.bincount(before.argmax(0), minlength=n_phases) / before.shape[1]
-    weights = fraction_weights(torch.softmax(refined, 0)[None], shares.tolist())
+    weights = fraction_weights(torch.softmax(refined, 0)[None], shares.tolist(), ROUNDS)
     return weights.log()
+
+
+def answered(logits: Tensor, sharpness: float) -> Tensor:
+    """Return the same logits, with the gradient that they have if the fractions are held.
+
+    Moving one voxel changes the fractions, which a shift of all voxels makes up for: with the
+    means m of the indicators and their derivative J by such a shift, it is - J^-1 dm.
+
+    Parameters
+    ----------
+    logits : Tensor, shape (batch, n_phases, ...)
+    sharpness : float
+        Steepness of the indicators, softmax of so many times the logits.
+    """
+    shares = torch.softmax(sharpness * logits, 1).transpose(0, 1).flatten(1)
+    with torch.no_grad():
+        products = shares @ shares.T / shares.shape[1]
+        by_shift = sharpness * (torch.diag(shares.mean(1)) - products)
+        inverse = torch.linalg.pinv(by_shift, rtol=1e-4)
+    means = shares.mean(1)
+    shift = -inverse @ (means - means.detach())
+    result: Tensor = logits + shift.reshape(-1, *[1] * (logits.ndim - 2))
+    return result
 
 
 def _some_voxels(values: Tensor) -> Tensor:
@@ -75,9 +104,12 @@ class Refiner(ABC):
     ----------
     judged_every : int
         Steps between two measurements.
+    sharpness : float
+        Steepness of the indicators that gradients are taken of.
     """
 
     judged_every: int
+    sharpness: float
 
     def __init__(
         self,
@@ -107,16 +139,20 @@ class Refiner(ABC):
         self.average.decay = min(self.decay, (index + 1) / (index + AVERAGING_START))
         self.average.update(self.network)
 
-    def hold_fractions(self, logits: Tensor, calibrated: Tensor) -> None:
-        """Move the bias to where sections fill what the calibrated set fills in the same place.
+    def held(self, logits: Tensor, calibrated: Tensor) -> Tensor:
+        """Return logits with the bias at which sections fill what the calibrated set fills there.
+
+        The bias goes a part of the way in every step. The gradient sees it go all the way: what
+        moves all voxels alike moves nothing, so the network does not drift against the bias.
 
         Parameters
         ----------
         logits, calibrated : Tensor, shape (batch, n_phases, ...)
             Refined without the bias, and not refined.
         """
-        wanted = balance(logits, calibrated)
-        self.network.bias.lerp_(wanted, BIAS_RATE)
+        self.network.bias.lerp_(balance(logits, calibrated), BIAS_RATE)
+        bias = self.network.bias.reshape(-1, *[1] * (logits.ndim - 2))
+        return answered(logits + bias, self.sharpness)
 
     def settled(self, inputs: Sequence[Tensor]) -> tuple[Refinement, list[Tensor]]:
         """Return the averaged network with the bias that keeps the calibrated fractions.

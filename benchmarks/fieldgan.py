@@ -1,0 +1,252 @@
+"""Train Field-GAN and hold its volumes against what it has not seen; print tables.
+
+    python benchmarks/fieldgan.py IMAGE_OR_SAMPLE... [--refine filter] [--seeds 0 1 2]
+        [--way product] [--set KEY=VALUE]... [--json RUNS.json] [--montage OUT.png]
+
+Of an image the left half is trained on and the right half judges. Of a sample with a true volume
+(`spheres`, `electrode`) the section is trained on, another section judges, and relative
+diffusivities and numbers of pieces are compared with those of two true volumes. Processor seconds
+are those of training, judging left out. Runs are kept in the JSON file, so that they can be done in
+pieces; without an image those it holds are printed.
+
+With --way one thing is done as in the prototype, to see what it is good for: see `ABLATIONS`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from fieldgan_ablations import ABLATIONS, modulation
+from judging import FIRST_SEED, SIDE, Stopwatch, changes, drawn, halves, isotropic, machine, told
+from scipy.ndimage import label
+
+from napari_microgen.methods import get_method
+from napari_microgen.metrics.transport import transport
+from napari_microgen.phases import PhaseImage
+from napari_microgen.sample_data import SAMPLES, sample_image
+
+METHOD = get_method("fieldgan")
+PARTS = ("volume_fraction", "s2", "ssa", "chord")
+VOLUMES = 2
+TRANSPORT_SIDE = 96
+
+
+def main() -> None:
+    arguments = parse()
+    torch.set_num_threads(1)
+    kept = Path(arguments.json) if arguments.json else None
+    rows = json.loads(kept.read_text()) if kept and kept.exists() else []
+    for name in arguments.images:
+        train, judge = material(name)
+        new = [] if known(rows, name) else true_rows(name, train, judge)
+        for seed in arguments.seeds:
+            new += trained_rows(name, train, judge, seed, arguments)
+            done = {key(row) for row in new}
+            rows = [row for row in rows if key(row) not in done] + new
+            if kept:
+                kept.write_text(json.dumps(rows, indent=1))
+    print(f"{machine('cpu')}; {VOLUMES} volumes of {SIDE}^3")
+    print_fidelity(rows)
+    print_truth(rows)
+    print_ablations(rows)
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("images", nargs="*")
+    parser.add_argument("--refine", default="filter", choices=("none", "filter", "adversarial"))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--way", default="product", choices=list(ABLATIONS))
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--json")
+    parser.add_argument("--montage")
+    return parser.parse_args()
+
+
+def material(name):
+    """Return what is trained on and what judges."""
+    if name in SAMPLES:
+        return sample_image(name), sample_image(name, seed=1)
+    left, right = halves([PhaseImage.from_tiff(name)])
+    return left[0], right[0]
+
+
+def key(row):
+    return row["image"], row["what"], row["seed"], row["way"]
+
+
+def known(rows, name) -> bool:
+    return any(row["image"] == Path(name).stem and row["what"] == "itself" for row in rows)
+
+
+# ---------------------------------------------------------------------- measuring
+
+
+def true_rows(name, train, judge):
+    """Return what the image that is trained on scores itself, and what true volumes are like."""
+    common = {"image": Path(name).stem, "way": "product"}
+    scores = isotropic(judge).score_image(train)
+    rows = [{**common, "what": "itself", "seed": 0, **scores}]
+    if name in SAMPLES:
+        for seed in range(VOLUMES):
+            data = sample_image(name, "volume", seed).data
+            rows.append({**common, "what": "truth", "seed": seed, **measured([data], train)})
+    return rows
+
+
+def trained_rows(name, train, judge, seed, arguments):
+    """Train, and return rows of the calibrated set and of the refined one."""
+    config = METHOD.config_class.from_preset(
+        "quick",
+        **{"refine": arguments.refine, "minutes": 10_000, "seed": seed, "threads": 1},
+        **{"preview_seconds": 0, **changes(arguments.set)},
+    )
+    common = {"image": Path(name).stem, "seed": seed, "way": arguments.way}
+    reference = isotropic(judge)
+    rows, model = [], None
+    with ABLATIONS[arguments.way]():
+        watch = Stopwatch("cpu")
+        for progress in METHOD.train([train], config):
+            model = progress.model or model
+            if model is not None and not rows:
+                with watch:
+                    first = judged(model, reference, train, name in SAMPLES)
+                rows.append({**common, "what": "calibrated", "cpu": watch.seconds(), **first})
+        seconds = watch.seconds()
+    last = judged(model, reference, train, name in SAMPLES)
+    row = {**common, "what": arguments.refine, "cpu": seconds, "kept": model.origin.steps, **last}
+    if arguments.montage:
+        montage(arguments.montage, train, model)
+    return [*rows, row]
+
+
+def judged(model, reference, image, has_truth):
+    volumes = drawn(model, VOLUMES)
+    fidelity = reference.score(volumes)
+    details = fidelity.details
+    row = {
+        **fidelity.to_dict(), "axes": details["isotropy_deviation"],
+        "ripples": [np.mean(details["ripple_generated"]), np.mean(details["ripple_real"])],
+        "off": float(np.abs(np.mean([shares(v, image) for v in volumes], 0)
+                            - image.fractions).max()),
+        "modulation": modulation(volumes),
+    }  # fmt: skip
+    return {**row, **measured(volumes, image)} if has_truth else row
+
+
+def shares(volume, image):
+    return np.bincount(volume.ravel(), minlength=image.n_phases) / volume.size
+
+
+def measured(volumes, image):
+    """Return relative diffusivities and pieces per 10^5 voxels of every phase."""
+    phases, block = range(image.n_phases), (slice(TRANSPORT_SIDE),) * 3
+    return {
+        "d_rel": [
+            np.mean([transport(v[block], p, axis, tolerance=1e-3).d_rel
+                     for v in volumes for axis in range(3)]) for p in phases
+        ],
+        "pieces": [np.mean([1e5 * label(v == p)[1] / v.size for v in volumes]) for p in phases],
+    }  # fmt: skip
+
+
+# ---------------------------------------------------------------------- printing
+
+
+def together(rows, *names):
+    """Return rows that agree in some entries, by those entries."""
+    groups = {}
+    for row in rows:
+        groups.setdefault(tuple(row[name] for name in names), []).append(row)
+    return groups
+
+
+TITLES = {
+    "itself": "the image that is trained on", "calibrated": "calibrated set", "filter": "filter",
+    "adversarial": "adversarial", "truth": "true volumes",
+}  # fmt: skip
+
+
+def print_fidelity(rows) -> None:
+    print("\n| image | | seeds | CPU s | mean | fractions | S2 | surface | chords "
+          "| ripple | real ripple | axes |")  # fmt: skip
+    print("|---" * 12 + "|")
+    rows = [row for row in rows if row["way"] == "product" and row["what"] != "truth"]
+    for (image, what), same in together(rows, "image", "what").items():
+        cells = [image, TITLES[what], str(len({row["seed"] for row in same}))]
+        cells.append("" if what == "itself" else told([row["cpu"] for row in same], ".0f"))
+        cells.append(told([row["mean"] for row in same]))
+        cells += [told([np.mean([row[part] for row in same])]) for part in PARTS]
+        if what == "itself":
+            cells += ["", "", ""]
+        else:
+            cells += [f"{v:.4f}" for v in np.mean([row["ripples"] for row in same], 0)]
+            cells.append(f"{100 * max(row['axes'] for row in same):.1f} %")
+        print("| " + " | ".join(cells) + " |")
+
+
+def print_truth(rows) -> None:
+    rows = [row for row in rows if "d_rel" in row and row["way"] == "product"]
+    for (image,), same in together(rows, "image").items():
+        names = [phase.name for phase in SAMPLES[image].phases]
+        heads = [f"D_rel {n}" for n in names] + [f"pieces of {n} per 10^5 voxels" for n in names]
+        print(f"\n| {image} | " + " | ".join(heads) + " |")
+        print("|---" * (1 + 2 * len(names)) + "|")
+        for (what,), group in together(same, "what").items():
+            cells = [TITLES[what]]
+            for entry, form in (("d_rel", ".3f"), ("pieces", ".1f")):
+                cells += [
+                    told(column, form) for column in zip(*(r[entry] for r in group), strict=True)
+                ]
+            print("| " + " | ".join(cells) + " |")
+
+
+def print_ablations(rows) -> None:
+    ways = {row["image"] for row in rows if row["way"] != "product"}
+    for image in sorted(ways):
+        print(f"\n| {image} | CPU s | mean | axes | modulation | fractions off by "
+              "| pieces of every phase |")  # fmt: skip
+        print("|---" * 7 + "|")
+        shown = [r for r in rows if r["image"] == image and r["what"] in ("filter", "adversarial")]
+        for (way, what), same in together(shown, "way", "what").items():
+            cells = [f"{what}, {way}"]
+            cells.append(told([row["cpu"] for row in same], ".0f"))
+            cells.append(told([row["mean"] for row in same]))
+            cells += [
+                told([100 * r[e] for r in same], ".1f") + " %" for e in ("axes", "modulation")
+            ]
+            cells.append(told([row["off"] for row in same], ".3f"))
+            pieces = [row["pieces"] for row in same if "pieces" in row]
+            cells.append(" ".join(f"{v:.1f}" for v in np.mean(pieces, 0)) if pieces else "")
+            print("| " + " | ".join(cells) + " |")
+
+
+def montage(path, image, model) -> None:
+    """The image, the calibrated set and what became of it at the same place, at one scale."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    side = min(SIDE, *image.shape[-2:])
+    real = image.data if image.ndim == 2 else image.data[0]
+    values = [phase.value for phase in image.phases]
+    shown = {"image": real[:side, :side]}
+    for name, drawing in (("calibrated set", model.calibrated), ("refined", model)):
+        sample = drawing.generate((SIDE,) * 3, FIRST_SEED, periodic=(True,) * 3)
+        shown[name] = np.searchsorted(values, sample.data[SIDE // 2, :side, :side])
+    colours = np.array([matplotlib.colors.to_rgb(phase.color) for phase in image.phases])
+    figure, plots = plt.subplots(1, 3, figsize=(7.8, 2.9), layout="constrained")
+    for plot, (name, section) in zip(plots, shown.items(), strict=True):
+        plot.imshow(colours[section], interpolation="nearest")
+        plot.set_title(name, fontsize=9)
+        plot.set_axis_off()
+    figure.savefig(path, dpi=120)
+
+
+if __name__ == "__main__":
+    main()

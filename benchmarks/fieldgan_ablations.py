@@ -1,0 +1,108 @@
+"""Field-GAN with one thing done as in its prototype, to measure what that thing is good for."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager, nullcontext
+from itertools import pairwise
+from unittest.mock import patch
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from napari_microgen.methods.fieldgan import adversarial
+from napari_microgen.methods.fieldgan.networks import (
+    LOGIT_SCALE,
+    FieldNetwork,
+    cropped,
+    leaky,
+)
+from napari_microgen.methods.fieldgan.refiner import Refiner
+
+STRIDE = 4
+
+
+class FreeConvolution(nn.Conv3d):
+    """A convolution in place of a symmetric one, with a kernel like any other."""
+
+    def __init__(self, inputs, outputs, step, groups) -> None:
+        super().__init__(inputs, outputs, 3, dilation=step)
+
+
+class StridedNetwork(FieldNetwork):
+    """The prototype's network: a coarse branch at every fourth voxel, interpolated."""
+
+    radius = 16
+    bands = (3.0, 12.0, 24.0)
+
+    def __init__(self, n_phases, groups) -> None:
+        super().__init__(n_phases, groups)
+        inputs, width = n_phases + len(self.bands), self.WIDTH
+        widths = (inputs, width, width, width)
+        self.layers = nn.ModuleList(nn.Conv3d(a, b, 3) for a, b in pairwise(widths))
+        self.near = nn.Conv3d(width + inputs, width, 3)
+        self.mix = nn.Conv3d(width, width, 1)
+
+    def correction(self, inputs):
+        scaled = torch.cat(
+            [inputs[:, : self.n_phases] / LOGIT_SCALE, inputs[:, self.n_phases :]], 1
+        )
+        coarse = functional.avg_pool3d(padded(scaled), STRIDE)
+        for layer in self.layers:
+            coarse = leaky(layer(coarse))
+        fine = functional.interpolate(coarse, scale_factor=STRIDE, mode="trilinear")
+        sides = [n - 2 * self.radius + 2 for n in inputs.shape[2:]]
+        for axis, side in enumerate(sides, start=2):
+            fine = fine.narrow(axis, (self.radius - 1) - 3 * STRIDE, side)
+        x = torch.cat([fine, cropped(scaled, self.radius - 1)], 1)
+        return LOGIT_SCALE * self.last(leaky(self.mix(leaky(self.near(x)))))
+
+
+def padded(values):
+    """Repeat the far ends until whole coarse voxels are filled; what they say is cropped."""
+    missing = [-n % STRIDE for n in reversed(values.shape[2:])]
+    return functional.pad(values, [v for n in missing for v in (0, n)], mode="replicate")
+
+
+@contextmanager
+def free_kernels():
+    with patch("napari_microgen.methods.fieldgan.networks.SymmetricConvolution", FreeConvolution):
+        yield
+
+
+@contextmanager
+def strided():
+    with patch.object(adversarial, "FieldNetwork", StridedNetwork):
+        yield
+
+
+@contextmanager
+def fractions_after():
+    """Leave the volume fractions to the loss, and set the bias at the end only."""
+    with patch.object(Refiner, "hold_fractions", lambda *_: None):
+        yield
+
+
+ABLATIONS = {
+    "product": nullcontext,
+    "free kernels": free_kernels,
+    "strided": strided,
+    "fractions after": fractions_after,
+}
+
+
+def modulation(volumes) -> float:
+    """Return by how much the density of interfaces varies with the place within four voxels.
+
+    The largest deviation from the mean over the places along an axis and over the axes, less
+    what volumes without any order have by chance.
+    """
+    found = []
+    for axis in range(3):
+        changes = [np.diff(np.moveaxis(v, axis, 0), axis=0) != 0 for v in volumes]
+        planes = np.mean([c.mean((1, 2)) for c in changes], 0)
+        planes = planes[: len(planes) // STRIDE * STRIDE].reshape(-1, STRIDE)
+        # Four places next to each other share the material, so chance is small.
+        found.append(np.abs(planes.mean(0) / planes.mean() - 1).max())
+    return float(np.max(found))
