@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_microgen.methods.base import Model, Sample
+    from napari_microgen.training.adversarial_config import AdversarialConfig
 
 CHECKPOINT_SECONDS = 60.0
 YIELD_SECONDS = 0.25
@@ -80,6 +81,14 @@ class Schedule:
     fidelity_every: int
     patience: int
     preview_seconds: float
+
+    @classmethod
+    def of(cls, settings: AdversarialConfig, steps: int | None = None) -> Schedule:
+        """Return the schedule that settings ask for; `steps` replaces their step budget."""
+        return cls(
+            settings.minutes, settings.steps if steps is None else steps, settings.fidelity_every,
+            settings.patience, settings.preview_seconds,
+        )  # fmt: skip
 
     def fraction(self, step: int, seconds: float) -> float:
         """Share of the budget that is used."""

@@ -11,6 +11,7 @@ from napari_microgen.methods.base import Config, Input, Method, Progress
 from napari_microgen.methods.dcgan.config import DCGANConfig
 from napari_microgen.methods.dcgan.model import DCGANModel
 from napari_microgen.methods.dcgan.training import DCGANTraining, count_places
+from napari_microgen.methods.rare_phases import rare_phase_warnings
 from napari_microgen.training.cubes import CubeSampler
 from napari_microgen.training.loop import Schedule, TrainingLoop
 
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_microgen.phases import PhaseImage
-
-SMALL_PHASE = 0.005
 FEW_CUBES = 8
 """Disjoint cubes below which a volume says little about how cubes differ."""
 
@@ -59,12 +58,7 @@ class DCGAN(Method):
                 f"'{image.name}' holds only {cubes} separate cube{'s' * (cubes > 1)} of "
                 f"{settings.side} voxels a side; the volumes can hold no more variety than it."
             )
-        for phase, fraction in zip(image.phases, image.fractions, strict=True):
-            if fraction < SMALL_PHASE:
-                warnings.append(
-                    f"'{phase.name}' fills only {100 * fraction:.2g} % of '{image.name}'; so "
-                    "rare a phase may be lost."
-                )
+        warnings += rare_phase_warnings(image)
         if settings.preset == "paper" and not torch.cuda.is_available():
             warnings.append(
                 "The paper's networks take weeks without a GPU; quick is made for this machine."
@@ -108,13 +102,9 @@ class DCGAN(Method):
         settings = _own(config)
         self.check(data, settings)
         source, image = self._volume(data)
-        schedule = Schedule(
-            settings.minutes, _steps(settings, image), settings.fidelity_every, settings.patience,
-            settings.preview_seconds,
-        )  # fmt: skip
         loop = TrainingLoop(
             lambda: DCGANTraining(source, image, settings),
-            schedule,
+            Schedule.of(settings, steps=_steps(settings, image)),
             self.signature(data, settings),
             checkpoint,
         )

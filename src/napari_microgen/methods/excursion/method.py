@@ -18,6 +18,7 @@ from napari_microgen.methods.excursion.preparation import (
     prepare,
 )
 from napari_microgen.methods.excursion.training import MEASURED_SIDE, CalibrationRun
+from napari_microgen.methods.rare_phases import rare_phase_warnings
 from napari_microgen.training.orientations import check_alike
 
 if TYPE_CHECKING:
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     from napari_microgen.methods.excursion.estimator import CoverageTarget
     from napari_microgen.methods.excursion.preparation import Preparation
     from napari_microgen.phases import PhaseImage
-
-SMALL_PHASE = 0.005
 ANISOTROPIC = 0.1
 """Difference of S2 between axes, over the variance, and of a stretch from that of the images."""
 
@@ -69,7 +68,7 @@ class ExcursionSets(Method):
         self._check(data)
         prepared = prepare(data)
         return [
-            *phase_warnings(data[0]),
+            *rare_phase_warnings(data[0], "cannot be calibrated well"),
             *length_warnings(data[0], prepared.seen, MEND_ANISOTROPY),
             *_stretch_warnings(prepared, settings),
         ]
@@ -126,16 +125,6 @@ class ExcursionSets(Method):
 
 
 # ---------------------------------------------------------------------- what the user is told
-
-
-def phase_warnings(image: PhaseImage) -> list[str]:
-    """Warn of phases too rare to be calibrated."""
-    return [
-        f"'{phase.name}' fills only {100 * fraction:.2g} % of '{image.name}'; so rare a phase "
-        "cannot be calibrated well."
-        for phase, fraction in zip(image.phases, image.fractions, strict=True)
-        if fraction < SMALL_PHASE
-    ]
 
 
 def length_warnings(image: PhaseImage, target: CoverageTarget, mend: str = "") -> list[str]:

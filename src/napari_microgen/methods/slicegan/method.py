@@ -8,6 +8,7 @@ import torch
 
 from napari_microgen.errors import InputError
 from napari_microgen.methods.base import Config, Input, Method, Progress
+from napari_microgen.methods.rare_phases import rare_phase_warnings
 from napari_microgen.methods.slicegan.config import SliceGANConfig
 from napari_microgen.methods.slicegan.model import SliceGANModel
 from napari_microgen.methods.slicegan.training import SliceGANTraining
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_microgen.phases import PhaseImage
-
-SMALL_PHASE = 0.005
 
 
 class SliceGAN(Method):
@@ -80,12 +79,7 @@ class SliceGAN(Method):
             # With gaps an image may hold patches and yet too little to measure its own noise.
             Reference({a: o.image for o in orientations for a in o.axes})
         for image in {i.digest: i for i in data}.values():
-            for phase, fraction in zip(image.phases, image.fractions, strict=False):
-                if fraction < SMALL_PHASE:
-                    warnings.append(
-                        f"'{phase.name}' fills only {100 * fraction:.2g} % of '{image.name}'; so "
-                        "rare a phase may be lost."
-                    )
+            warnings += rare_phase_warnings(image)
         if settings.preset == "paper" and not torch.cuda.is_available():
             warnings.append(
                 "The paper's networks take days without a GPU; quick is made for this machine."
@@ -121,13 +115,9 @@ class SliceGAN(Method):
         """Train; see `Method.train`."""
         settings = _own(config)
         self.check(data, settings)
-        schedule = Schedule(
-            settings.minutes, settings.steps, settings.fidelity_every, settings.patience,
-            settings.preview_seconds,
-        )  # fmt: skip
         loop = TrainingLoop(
             lambda: SliceGANTraining(data, settings),
-            schedule,
+            Schedule.of(settings),
             self.signature(data, settings),
             checkpoint,
         )

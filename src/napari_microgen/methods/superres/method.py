@@ -8,6 +8,7 @@ import torch
 
 from napari_microgen.errors import InputError
 from napari_microgen.methods.base import Config, Input, Method, Progress
+from napari_microgen.methods.rare_phases import rare_phase_warnings
 from napari_microgen.methods.superres.config import SuperResConfig
 from napari_microgen.methods.superres.model import LOW_INPUT, SuperResModel
 from napari_microgen.methods.superres.pair import Pair
@@ -65,6 +66,8 @@ class SuperRes(Method):
         if not all(o.image.labelled.all() for o in orientations):
             # With gaps an image may hold patches and yet too little to measure its own noise.
             Reference({a: o.image for o in orientations for a in o.axes})
+        for image in {i.digest: i for i in pair.images}.values():
+            warnings += rare_phase_warnings(image)
         if settings.preset == "paper" and not torch.cuda.is_available():
             warnings.append(
                 "The paper's networks take days without a GPU; quick is made for this machine."
@@ -110,13 +113,9 @@ class SuperRes(Method):
         settings = _own(config)
         self.check(data, settings)
         pair = Pair.of(data, settings)
-        schedule = Schedule(
-            settings.minutes, settings.steps, settings.fidelity_every, settings.patience,
-            settings.preview_seconds,
-        )  # fmt: skip
         loop = TrainingLoop(
             lambda: SuperResTraining(data, pair, settings),
-            schedule,
+            Schedule.of(settings),
             self.signature(data, settings),
             checkpoint,
         )
