@@ -715,6 +715,9 @@ class Method(ABC):
     points: ClassVar[str] = ""
     """Setting that a form fills from a Points layer, as ``"y x; y x"`` in pixels of the images."""
 
+    intermediates_title: ClassVar[str] = ""
+    """What a button says that shows `intermediates`; empty where there are none."""
+
     @abstractmethod
     def check(self, data: Sequence[PhaseImage], config: Config) -> list[str]:
         """Check images and settings before anything starts.
@@ -732,6 +735,24 @@ class Method(ABC):
 
     def notes(self, data: Sequence[PhaseImage], config: Config) -> list[str]:
         """Return what was worked out from images and settings, one sentence each.
+
+        Raises
+        ------
+        InputError
+            As `check` does.
+        """
+        return []
+
+    def intermediates(
+        self, data: Sequence[PhaseImage], config: Config
+    ) -> list[tuple[int, str, NDArray[Any]]]:
+        """Return what becomes of the images before anything is learned.
+
+        Returns
+        -------
+        list of (int, str, ndarray)
+            Which of `data`, what was made of it, and that on its pixels: integers are numbers of
+            particles or grains, booleans masks.
 
         Raises
         ------

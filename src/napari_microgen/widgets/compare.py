@@ -21,7 +21,6 @@ from qtpy.QtWidgets import (
 )
 
 from napari_microgen.errors import InputError
-from napari_microgen.io.layers import METADATA_KEY
 from napari_microgen.methods.base import Input
 from napari_microgen.metrics.report import Report
 from napari_microgen.metrics.scalars import CHEAP, FAMILIES
@@ -44,6 +43,7 @@ from napari_microgen.widgets.jobs import jobs_of, unwrapped
 from napari_microgen.widgets.layout import Scrolled, button, row
 from napari_microgen.widgets.looks import look_like
 from napari_microgen.widgets.placement import look_at
+from napari_microgen.widgets.population_pane import PopulationPane, is_generated
 from napari_microgen.widgets.preferences import device
 from napari_microgen.widgets.result_plots import ResultPlots
 from napari_microgen.widgets.result_rows import (
@@ -151,6 +151,7 @@ class CompareWidget(Scrolled):
         self.fidelity = QLabel()
         for label in (self.verdict, self.fidelity):
             label.setWordWrap(True)
+            label.setTextFormat(Qt.TextFormat.PlainText)
             label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.warnings = StatusLine()
         self.folded_warnings = Folded("Warnings", row(self.warnings))
@@ -171,6 +172,8 @@ class CompareWidget(Scrolled):
         self.extra = ExtraPane(self.add_layer)
         self.tabs.addTab(self.extra, "Layers")
         self.tabs.addTab(self._blind_tab(), "Blind test")
+        self.populations = PopulationPane(self._viewer, self.compare_populations)
+        self.tabs.addTab(self.populations, "Particles")
 
     def _numbers_tab(self) -> QWidget:
         self.table = ResultsTable()
@@ -217,6 +220,9 @@ class CompareWidget(Scrolled):
         self.comparisons.work_changed.connect(self._on_work)
         self.comparisons.result_changed.connect(self._on_result)
         self.comparisons.test_ready.connect(self._on_test)
+        self.comparisons.populations_changed.connect(self._on_populations)
+        self.populations.inputs.changed.connect(self._enable)
+        self._on_populations()
         if self.comparisons.test is not None:
             self.blind.begin(self.comparisons.test)
 
@@ -247,6 +253,7 @@ class CompareWidget(Scrolled):
         """Offer the layers that are there now; napari calls this when layers change."""
         first = self.real is None
         self.inputs.reset_choices()
+        self.populations.reset_choices()
         if first:
             self._guess_layers()
 
@@ -302,6 +309,7 @@ class CompareWidget(Scrolled):
         self.side_button.setEnabled(both)
         self.gallery_button.setEnabled(both)
         self.blind_button.setEnabled(both and not running)
+        self.populations.button.setEnabled(self.populations.plan is not None and not running)
         self.extra.button.setEnabled(self.real is not None and not running)
         self.copy_button.setEnabled(result is not None)
         self.save_button.setEnabled(result is not None and not running)
@@ -431,6 +439,18 @@ class CompareWidget(Scrolled):
             look_at(self._viewer, [layer])
         self.comparisons.make_layer(wanted)
 
+    # ------------------------------------------------------------------ particles and grains
+
+    @Slot()
+    def compare_populations(self) -> None:
+        """Compare the descriptors of particles or grains in a thread."""
+        if self.populations.plan is not None:
+            self.comparisons.compare_populations(self.populations.plan)
+
+    @Slot()
+    def _on_populations(self) -> None:
+        self.populations.show_result(self.comparisons.populations)
+
     # ------------------------------------------------------------------ blind test
 
     @Slot()
@@ -453,12 +473,6 @@ class CompareWidget(Scrolled):
     @Slot()
     def _scroll_to_question(self) -> None:
         self.ensureWidgetVisible(self.blind.real_button)
-
-
-def is_generated(layer: Layer) -> bool:
-    """Whether a layer came out of a model."""
-    origin = layer.metadata.get(METADATA_KEY)
-    return isinstance(origin, dict) and "model" in origin
 
 
 def _flat(layer: Layer | None) -> bool:

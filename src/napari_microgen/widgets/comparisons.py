@@ -12,6 +12,7 @@ from qtpy.QtCore import Signal
 from napari_microgen.metrics.report import Report
 from napari_microgen.widgets.comparison import comparison_steps, real_side
 from napari_microgen.widgets.extra_layers import extra_steps
+from napari_microgen.widgets.population_pane import population_steps
 from napari_microgen.widgets.result_rows import phase_columns
 from napari_microgen.widgets.saving import save_steps
 from napari_microgen.widgets.workbench import Workbench, stoppable
@@ -21,11 +22,13 @@ if TYPE_CHECKING:
 
     from napari.viewer import Viewer
 
+    from napari_microgen.methods.particles.descriptors import Populations
     from napari_microgen.metrics.sides import SideReport
     from napari_microgen.phases import Phase
     from napari_microgen.widgets.blind_test import BlindTest
     from napari_microgen.widgets.comparison import ComparisonPlan, Result
     from napari_microgen.widgets.extra_layers import Made, Wanted
+    from napari_microgen.widgets.population_pane import PopulationPlan
     from napari_microgen.widgets.tasks import Steps, Stopping
 
 
@@ -38,15 +41,19 @@ class Comparisons(Workbench):
         The last result.
     test : BlindTest or None
         The last blind test, as far as it got.
+    populations : Populations or None
+        The last comparison of particles or grains.
     """
 
     result_changed = Signal()
+    populations_changed = Signal()
     test_ready = Signal()
 
     def __init__(self, viewer: Viewer) -> None:
         super().__init__(viewer)
         self.result: Result | None = None
         self.test: BlindTest | None = None
+        self.populations: Populations | None = None
 
     # ------------------------------------------------------------------ what can be done
 
@@ -56,6 +63,13 @@ class Comparisons(Workbench):
             plan.title, "Comparing",
             lambda stopping: stoppable(comparison_steps(plan), stopping),
             partial(self._on_compared, plan),
+        )  # fmt: skip
+
+    def compare_populations(self, plan: PopulationPlan) -> None:
+        """Compare particles or grains."""
+        self._run(
+            f"Comparing {plan.kind}", "Comparing",
+            lambda stopping: stoppable(population_steps(plan), stopping), self._on_populations,
         )  # fmt: skip
 
     def make_layer(self, wanted: Wanted) -> None:
@@ -86,6 +100,11 @@ class Comparisons(Workbench):
             if isinstance(layer, Labels):
                 write_features(layer, side.phases, phase_columns(side))
         self.result_changed.emit()
+        return ""
+
+    def _on_populations(self, populations: Populations) -> str:
+        self.populations = populations
+        self.populations_changed.emit()
         return ""
 
     def _on_made(self, made: Made) -> str:

@@ -90,11 +90,17 @@ def two_columns() -> QFormLayout:
     return rows
 
 
-def add_row(rows: QFormLayout, label: str, widget: QWidget, help: str) -> None:
-    """Add a labelled widget that takes any width, with the same help on label and widget."""
+def add_row(
+    rows: QFormLayout, label: str, widget: QWidget, help: str, place: int | None = None
+) -> None:
+    """Add a labelled widget that takes any width, with the same help on label and widget.
+
+    It is the last row, or that at a place.
+    """
     widget.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
     widget.setToolTip(help)
-    rows.addRow(label[:1].upper() + label[1:], widget)
+    place = rows.rowCount() if place is None else place
+    rows.insertRow(place, label[:1].upper() + label[1:], widget)
     rows.labelForField(widget).setToolTip(help)
 
 

@@ -20,6 +20,7 @@ from napari_microgen.errors import InputError, MicrogenError
 from napari_microgen.generation.ensemble import MAX_SEEDS
 from napari_microgen.io.layers import METADATA_KEY
 from napari_microgen.methods import load_model
+from napari_microgen.methods.particles.centred import CentredModel
 from napari_microgen.resources import size_text
 from napari_microgen.widgets.form import add_row, two_columns
 from napari_microgen.widgets.generation import GenerationPlan, next_period
@@ -27,6 +28,7 @@ from napari_microgen.widgets.inputs import LayerInputs
 from napari_microgen.widgets.jobs import jobs_of, unwrapped
 from napari_microgen.widgets.layout import Scrolled, button, row
 from napari_microgen.widgets.looks import look_like
+from napari_microgen.widgets.particle_rows import ParticleRows
 from napari_microgen.widgets.preview import is_preview
 from napari_microgen.widgets.status import StatusLine
 from napari_microgen.widgets.text import words
@@ -74,6 +76,7 @@ class GenerateWidget(Scrolled):
         self.input_box = QWidget()
         self.input_box.setLayout(self.input_rows)
         self.inputs: LayerInputs | None = None
+        self.particles = ParticleRows()
         self.shape = [SpinBox(value=SIDE, min=1, max=LARGEST_SIDE, name=a) for a in "zyx"]
         self.periodic = [CheckBox(text="periodic", name=axis) for axis in "zyx"]
         self.seed = SpinBox(value=0, min=0, max=2**31 - 1, name="seed")
@@ -89,6 +92,10 @@ class GenerateWidget(Scrolled):
         self.check_line = StatusLine()
         self.generate_button = button("Generate", self.generate, "Generate the volume.")
         self.cancel_button = button("Cancel", self.jobs.cancel_generation, "Stop generating.")
+        self.set_button = button(
+            "Write data set…", self._ask_folder,
+            "Write so many particles into a folder: volumes, tessellations and a table.",
+        )  # fmt: skip
         self.bar = QProgressBar()
         self.state_line = StatusLine()
 
@@ -97,6 +104,7 @@ class GenerateWidget(Scrolled):
         add_row(rows, "Model", boxed(self.model.native, self.open_button), "What to generate from.")
         rows.addRow(self.about)
         rows.addRow(self.input_box)
+        rows.addRow(self.particles.box)
         hint = "Voxels along {0}; periodic: the volume continues at its opposite face along {0}."
         for axis, side, box in zip("zyx", self.shape, self.periodic, strict=True):
             both = boxed(side.native, box.native)
@@ -118,7 +126,7 @@ class GenerateWidget(Scrolled):
         self.column.addLayout(rows)
         self.column.addWidget(self.side_by_side.native)
         self.column.addWidget(self.check_line)
-        self.column.addLayout(row(self.generate_button, self.cancel_button))
+        self.column.addLayout(row(self.generate_button, self.cancel_button, self.set_button))
         self.column.addWidget(self.bar)
         self.column.addWidget(self.state_line)
         self.column.addStretch()
@@ -131,6 +139,8 @@ class GenerateWidget(Scrolled):
         ]  # fmt: skip
         for editor in checked:
             editor.changed.connect(self.check)
+        self.seed.changed.connect(self._on_seed)
+        self.particles.changed.connect(self._on_inputs)
         for box in self.periodic:
             box.changed.connect(self._on_periodic)
         for side in self.shape:
@@ -157,6 +167,9 @@ class GenerateWidget(Scrolled):
         self.about.setText(describe(self.chosen_model))
         self.about.setVisible(self.chosen_model is not None)
         self._ask_inputs()
+        self.particles.offer(self.chosen_model, self.jobs.models)
+        for widget in (self.particles.box, self.set_button):
+            widget.setVisible(self.makes_particles)
         labels = self.chosen_model is not None and self.chosen_model.origin.kind == "labels"
         for row_of_labels in (self.confidence, self.probabilities):
             self._rows.setRowVisible(row_of_labels.native, labels)
@@ -177,25 +190,45 @@ class GenerateWidget(Scrolled):
         self._rows.setRowVisible(self.input_box, bool(wanted))
         for row_of_inputs in (self.ensemble, self.disagreement):
             self._rows.setRowVisible(row_of_inputs.native, bool(wanted))
+        endless = not wanted and not self.makes_particles
         for box in self.periodic:
-            box.native.setVisible(not wanted)
-            box.value = box.value and not wanted
+            box.native.setVisible(endless)
+            box.value = box.value and endless
 
     @Slot()
     def _on_inputs(self) -> None:
         """Put the chosen layers into the model, and suggest the shape of all there is."""
-        self._ready, self._refused = self.chosen_model, ""
-        if self.inputs is not None and self._ready is not None:
-            layers, zero = self.inputs.layers, self.inputs.zero_meaning
-            try:
+        self._ready, self._refused, whole = self.chosen_model, "", None
+        try:
+            if self.inputs is not None and self._ready is not None:
+                layers, zero = self.inputs.layers, self.inputs.zero_meaning
                 self._ready = self._ready.given(read_layers(layers, zero, self._ready.inputs))
+            if self._ready is not None:
+                self._ready = self.particles.applied(self._ready)
                 whole = self._ready.fitting_shape(int(self.seed.value))
-            except InputError as error:
-                self._ready, self._refused, whole = None, str(error), None
-            for side, n in zip(self.shape, whole or (), strict=False):
-                with side.changed.blocked():
-                    side.value = max(n, 1)
+        except MicrogenError as error:
+            self._ready, self._refused = None, str(error)
+        for side, n in zip(self.shape, whole or (), strict=False):
+            with side.changed.blocked():
+                side.value = max(n, 1)
+        for side in self.shape:
+            self._rows.setRowVisible(side.native.parentWidget(), self.count == 1)
         self._on_periodic()
+
+    def _on_seed(self) -> None:
+        """Suggest the shape of the seed's particle; other models have the same for all seeds."""
+        if self.makes_particles:
+            self._on_inputs()
+
+    @property
+    def makes_particles(self) -> bool:
+        """Whether the chosen model makes particles, which have a middle and an end."""
+        return isinstance(self.chosen_model, CentredModel)
+
+    @property
+    def count(self) -> int:
+        """How many particles are laid side by side."""
+        return int(self.particles.count.value) if self.makes_particles else 1
 
     @property
     def made_from(self) -> Layer | None:
@@ -243,7 +276,8 @@ class GenerateWidget(Scrolled):
             self._ready, (z, y, x), int(self.seed.value), (pz, py, px),
             labels and self.confidence.value, labels and self.probabilities.value,
             int(self.ensemble.value) if from_image else 0,
-            from_image and self.disagreement.value, at,
+            from_image and self.disagreement.value, at, self.count,
+            self.makes_particles and self.particles.has_surface,
         )  # fmt: skip
 
     def check(self) -> bool:
@@ -285,9 +319,22 @@ class GenerateWidget(Scrolled):
             self.jobs.start_generation(plan)
 
     @Slot()
+    def _ask_folder(self) -> None:
+        path = QFileDialog.getExistingDirectory(self, "Folder of the data set")
+        if path:
+            self.write_set(path)
+
+    def write_set(self, path: str) -> None:
+        """Write a data set of particles into a folder, in a thread."""
+        plan = self.plan
+        if plan is not None:
+            self.jobs.start_writing(plan, path)
+
+    @Slot()
     def _on_generation(self) -> None:
         state = self.jobs.generation
         self.cancel_button.setEnabled(state.running)
+        self.set_button.setEnabled(not state.running and self.plan is not None)
         self.bar.setVisible(state.running)
         self.bar.setValue(round(100 * state.fraction))
         if state.failed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -11,6 +12,10 @@ import numpy as np
 from napari_microgen.errors import InputError
 from napari_microgen.generation.ensemble import ensemble_steps
 from napari_microgen.io.layers import METADATA_KEY, phase_colormap, sample_layers
+from napari_microgen.methods.particles.bed import bed_steps
+from napari_microgen.methods.particles.centred import CentredModel
+from napari_microgen.methods.particles.shell_model import ShellModel
+from napari_microgen.methods.particles.whole import ParticleModel, write_particles
 from napari_microgen.metrics.chords import mean_chords
 from napari_microgen.metrics.surfaces import ssa
 from napari_microgen.phases import Phase
@@ -50,6 +55,10 @@ class GenerationPlan:
         Whether to show where the volume does not look like what it was made from.
     at : tuple of float
         Where the image that the volume is made from lies in the world, along z, y, x.
+    count : int
+        Particles side by side, with the seeds that follow; `shape` then counts for nothing.
+    surface : bool
+        Whether to add the particle's surface.
     """
 
     model: Model
@@ -61,15 +70,21 @@ class GenerationPlan:
     ensemble: int = 0
     disagreement: bool = False
     at: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    count: int = 1
+    surface: bool = False
 
     @property
     def title(self) -> str:
         """Name of the volume's layer."""
+        if self.count > 1:
+            return f"generated, seeds {self.seed}-{self.seed + self.count - 1}"
         return f"generated, seed {self.seed}"
 
     @property
     def bytes_needed(self) -> int:
         """Memory that generating takes."""
+        if self.count > 1:  # most particles are as large as the first, some larger
+            return 2 * self.count * self.model.bytes_needed(self.shape)
         entropy = 4 * int(np.prod(self.shape, dtype=object)) if self.ensemble > 1 else 0
         return self.model.bytes_needed(self.shape, self.probabilities) + entropy
 
@@ -110,6 +125,8 @@ def generation_steps(
     """Generate and measure a volume; yields the share done, returns None if it was stopped."""
     started = time.perf_counter()
     plan.check()
+    if plan.count > 1:
+        return (yield from _bed(plan, stopping, started))
     runs = 1 + plan.ensemble if plan.ensemble > 1 else 1
     sample = yield from _part(
         model_steps(
@@ -137,11 +154,53 @@ def generation_steps(
         z, y, x = (a + p for a, p in zip(plan.at, sample.place, strict=True))
         sample = dataclasses.replace(sample, place=(z, y, x))
     layers = sample_layers(sample, plan.title, phase_columns(sample, plan.periodic))
+    if plan.surface:
+        layers.insert(0, surface_layer(plan, sample))
     found = plan.model.disagreement(sample)
     marks = []
     if found is not None and plan.disagreement:
         marks.append(disagreement_layer(found, plan, sample))
     return Generated(layers, time.perf_counter() - started, marks, placed, remark(found, sample))
+
+
+def _bed(
+    plan: GenerationPlan, stopping: Stopping, started: float
+) -> Generator[float, None, Generated | None]:
+    """Generate several particles side by side."""
+    assert isinstance(plan.model, CentredModel)
+    seeds = range(plan.seed, plan.seed + plan.count)
+    sample = yield from stoppable(bed_steps(plan.model, seeds), stopping)
+    if sample is None:
+        return None
+    return Generated(sample_layers(sample, plan.title), time.perf_counter() - started)
+
+
+def surface_layer(plan: GenerationPlan, sample: Sample) -> LayerDataTuple:
+    """Return the surface of a particle as a layer that lies on its voxels."""
+    assert isinstance(plan.model, ShellModel | ParticleModel)
+    vertices, triangles = plan.model.mesh(plan.seed)
+    middle = np.array(sample.data.shape) // 2
+    options: dict[str, Any] = {
+        "name": f"{plan.title} surface",
+        "scale": sample.voxel_size,
+        "units": (sample.unit,) * 3,
+        "axis_labels": ("z", "y", "x"),
+        "metadata": {METADATA_KEY: dict(sample.provenance)},
+        "shading": "smooth",
+        "colormap": "gray",
+        "opacity": 0.35,
+        "visible": False,
+    }
+    return (vertices / np.array(sample.voxel_size) + middle, triangles), options, "surface"
+
+
+def writing_steps(
+    plan: GenerationPlan, folder: str, stopping: Stopping
+) -> Generator[float, None, dict[str, Any] | None]:
+    """Write particles as a data set; yields the share done, returns None if it was stopped."""
+    assert isinstance(plan.model, CentredModel)
+    steps = write_particles(plan.model, Path(folder), plan.count, plan.seed)
+    return (yield from stoppable(steps, stopping))
 
 
 def disagreement_layer(found: Disagreement, plan: GenerationPlan, sample: Sample) -> LayerDataTuple:

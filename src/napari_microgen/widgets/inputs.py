@@ -9,6 +9,7 @@ from napari.layers import Image, Labels
 from qtpy.QtCore import QObject, Signal
 
 from napari_microgen.widgets.form import add_row
+from napari_microgen.widgets.layer_list import LayerList
 from napari_microgen.widgets.preview import is_preview
 
 if TYPE_CHECKING:
@@ -44,9 +45,13 @@ class LayerInputs(QObject):
         super().__init__()
         self._rows, self._viewer = rows, viewer
         self._watched: list[Layer] = []
-        self.pickers: list[ComboBox] = []
+        self.pickers: list[ComboBox | LayerList] = []
         for wanted in inputs:
-            picker = ComboBox(choices=[], nullable=wanted.optional, name=wanted.name)
+            picker: ComboBox | LayerList
+            if wanted.several:
+                picker = LayerList()
+            else:
+                picker = ComboBox(choices=[], nullable=wanted.optional, name=wanted.name)
             picker.changed.connect(self._on_changed)
             add_row(rows, wanted.title, picker.native, wanted.help)
             self.pickers.append(picker)
@@ -59,8 +64,11 @@ class LayerInputs(QObject):
 
     @property
     def layers(self) -> list[Layer | None]:
-        """The chosen layers in the order of the inputs."""
-        return [picker.value for picker in self.pickers]
+        """The chosen layers in the order of the inputs; those of an input for several last."""
+        chosen: list[Layer | None] = []
+        for picker in self.pickers:
+            chosen += (picker.value or [None]) if isinstance(picker, LayerList) else [picker.value]
+        return chosen
 
     @property
     def zero_meaning(self) -> Zero:
@@ -74,10 +82,15 @@ class LayerInputs(QObject):
             with picker.changed.blocked():
                 fitting = [x for x in self._viewer.layers if fits(x, wanted)]
                 choices = [(layer.name, layer) for layer in fitting]
+                if isinstance(picker, LayerList):
+                    choices.reverse()  # as napari's layer list shows them
                 first_time = not picker.choices
                 picker.choices = choices
                 if first_time and not wanted.optional and fitting:
-                    picker.value = self._favourite(fitting)
+                    favourite = self._favourite(fitting)
+                    selected = [x for x in fitting if x in self._viewer.layers.selection]
+                    several = isinstance(picker, LayerList)
+                    picker.value = (selected or [favourite]) if several else favourite
         if self.layers != before:
             self._on_changed()
 
@@ -87,7 +100,10 @@ class LayerInputs(QObject):
 
     def _on_changed(self) -> None:
         chosen = [layer for layer in self.layers if layer is not None]
-        self._rows.setRowVisible(self.zero.native, any(isinstance(x, Labels) for x in chosen))
+        phases = any("labels" in wanted.kinds for wanted in self._inputs)
+        self._rows.setRowVisible(
+            self.zero.native, phases and any(isinstance(x, Labels) for x in chosen)
+        )
         self._watch(chosen)
         self.changed.emit()
 
@@ -108,7 +124,7 @@ class LayerInputs(QObject):
 
 def fits(layer: Layer, wanted: Input) -> bool:
     """Whether a layer is of a kind and dimension that an input accepts."""
-    if is_preview(layer) or layer_kind(layer) not in wanted.kinds:
+    if is_preview(layer) or not set(layer_kinds(layer)) & set(wanted.kinds):
         return False
     leading = layer.data.shape[: layer.ndim]
     while len(leading) > 2 and leading[0] == 1:
@@ -116,10 +132,10 @@ def fits(layer: Layer, wanted: Input) -> bool:
     return len(leading) in wanted.ndims
 
 
-def layer_kind(layer: Layer) -> Kind | None:
-    """Return what the values of a layer mean; None for layers that hold no image."""
+def layer_kinds(layer: Layer) -> tuple[Kind, ...]:
+    """Return what the values of a layer may mean; nothing for layers that hold no image."""
     if isinstance(layer, Labels):
-        return "labels"
+        return "labels", "numbered"
     if isinstance(layer, Image):
-        return "colour" if layer.rgb else "grey"
-    return None
+        return ("colour",) if layer.rgb else ("grey",)
+    return ()

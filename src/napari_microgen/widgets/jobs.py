@@ -15,7 +15,7 @@ from qtpy.QtCore import QEvent, QObject, Signal, Slot
 from qtpy.QtWidgets import QApplication
 
 from napari_microgen.widgets.checkpoints import discard_old
-from napari_microgen.widgets.generation import generation_steps, model_steps
+from napari_microgen.widgets.generation import generation_steps, model_steps, writing_steps
 from napari_microgen.widgets.placement import add_beside, add_in_place
 from napari_microgen.widgets.preview import Preview
 from napari_microgen.widgets.side_by_side import SideBySide
@@ -190,6 +190,34 @@ class Jobs(QObject):
         self._generation_task = task
         self._tell_generation(GenerationState(running=True))
         task.start()
+
+    def start_writing(self, plan: GenerationPlan, folder: str) -> None:
+        """Write the plan's particles into a folder as a data set."""
+        if self.generation.running:
+            return
+        task = self.new_task(f"Writing {folder}", partial(writing_steps, plan, folder))
+        task.yielded.connect(self._on_share)
+        task.ended.connect(self._on_writing_ended)
+        self._generation_task = task
+        self._tell_generation(GenerationState(running=True))
+        task.start()
+
+    @Slot(object)
+    def _on_writing_ended(self, outcome: Outcome) -> None:
+        self._generation_task = None
+        if self._closed:
+            return
+        if outcome.error is not None:
+            message = sentence(outcome.error, "Writing the data set")
+            self._tell_generation(GenerationState(message=message, failed=True))
+            show_error(message)
+        elif outcome.value is None:
+            message = "Cancelled; the particles written so far are in the folder."
+            self._tell_generation(GenerationState(message=message))
+        else:
+            count, table = len(outcome.value["particles"]), outcome.value["table"]
+            message = f"Wrote {count} particles; their table is '{table}'."
+            self._tell_generation(GenerationState(message=message))
 
     def cancel_generation(self) -> None:
         """Stop generating after the present block."""

@@ -63,9 +63,15 @@ def right_of(layer: Layer, others: Sequence[Layer]) -> NDArray[np.float64]:
     return place
 
 
-def shift_onto(layer: Layer, real: Layer) -> NDArray[np.float64]:
-    """Return by how much a layer has to move for its first corner to meet another layer's."""
+def shift_onto(layer: Layer, real: Layer, middle: bool = False) -> NDArray[np.float64]:
+    """Return by how much a layer has to move for its first corner to meet another layer's.
+
+    Or for their middles to meet.
+    """
     shift = np.zeros(layer.ndim)
     common = min(layer.ndim, real.ndim)
-    shift[-common:] = real.extent.world[0, -common:] - layer.extent.world[0, -common:]
+    there, here = (
+        x.extent.world.mean(axis=0) if middle else x.extent.world[0] for x in (real, layer)
+    )
+    shift[-common:] = there[-common:] - here[-common:]
     return shift

@@ -46,7 +46,8 @@ class SideBySide:
         """Put the real image in the left half and the generated one in the right half.
 
         Both are drawn at the same scale, and the view is the size of the generated one, so that
-        equal pieces of material are compared. Until `restore`, other layers are hidden, and the
+        equal pieces of material are compared; particles are seen whole, one middle on the other.
+        Until `restore`, other layers are hidden, and the
         generated one and its maps stand where the real one is, since the halves share a camera.
 
         Parameters
@@ -76,11 +77,13 @@ class SideBySide:
         for layer in shown:
             layer.name_overlay.visible = True
         self._named = shown
-        if made_from is None:
+        if is_numbered(generated):
+            self._shift(same_origin(viewer, generated), shift_onto(generated, real, middle=True))
+        elif made_from is None:
             self._shift(same_origin(viewer, generated), shift_onto(generated, real))
         else:
             self._shift([real], shift_onto(real, made_from)[-real.ndim :])
-        self._look_at(viewer, generated)
+        self._look_at(viewer, generated, shown if is_numbered(generated) else [generated])
 
     def _shift(self, layers: Sequence[Layer], shift: NDArray[np.float64]) -> None:
         for layer in layers:
@@ -109,10 +112,16 @@ class SideBySide:
             self.restore()
 
     @staticmethod
-    def _look_at(viewer: ViewerModel, layer: Layer) -> None:
+    def _look_at(viewer: ViewerModel, layer: Layer, seen: Sequence[Layer]) -> None:
         middle = layer.extent.world.mean(axis=0)
         viewer.dims.set_point(range(viewer.dims.ndim)[-layer.ndim :], middle)
-        look_at(viewer, [layer])
+        look_at(viewer, seen)
+
+
+def is_numbered(layer: Layer) -> bool:
+    """Whether a layer holds generated particles or grains."""
+    origin = layer.metadata.get(METADATA_KEY)
+    return isinstance(origin, dict) and origin.get("model", {}).get("kind") == "numbered"
 
 
 def same_origin(viewer: ViewerModel, generated: Layer) -> list[Layer]:

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import ComboBox
+from napari.layers import Layer
 from napari.utils.notifications import show_info
 from qtpy.QtCore import QTimer, Slot
 from qtpy.QtWidgets import QApplication, QCheckBox, QFileDialog
@@ -13,6 +14,8 @@ from qtpy.QtWidgets import QApplication, QCheckBox, QFileDialog
 from napari_microgen.errors import InputError, MicrogenError
 from napari_microgen.methods import METHODS, get_method
 from napari_microgen.resources import size_text
+from napari_microgen.widgets.centres import CentrePoints
+from napari_microgen.widgets.extra_layers import place_of
 from napari_microgen.widgets.form import ConfigForm, Folded, add_row, two_columns
 from napari_microgen.widgets.inputs import LayerInputs
 from napari_microgen.widgets.jobs import jobs_of, unwrapped
@@ -29,7 +32,6 @@ from napari_microgen.widgets.validation import TrainingPlan, plan_training, read
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari.layers import Layer
     from napari.viewer import Viewer
 
     from napari_microgen.methods.base import Config, Method
@@ -76,6 +78,9 @@ class TrainWidget(Scrolled):
         )
         self.pause_button = button("Pause", self.pause, "Wait after the present step, or go on.")
         self.cancel_button = button("Cancel", self.jobs.cancel, "Stop and keep the best model.")
+        self.look_button = button(
+            "", self.show_intermediates, "Add what becomes of the images first as layers."
+        )
         self.preview_box = QCheckBox("Preview beside the training image")
         self.preview_box.setToolTip("Show a generated volume in the viewer and keep renewing it.")
         self.preview_box.setChecked(self.jobs.preview.shown)
@@ -93,6 +98,7 @@ class TrainWidget(Scrolled):
         self.column.addWidget(self.folded)
         self.column.addWidget(self.note_line)
         self.column.addWidget(self.check_line)
+        self.column.addWidget(self.look_button)
         buttons = (self.start_button, self.resume_button, self.pause_button, self.cancel_button)
         self.column.addLayout(row(*buttons))
         self.column.addWidget(self.preview_box)
@@ -106,12 +112,18 @@ class TrainWidget(Scrolled):
             self._rows.removeRow(1)
         self.chosen_method: Method = get_method(self.method.value)
         self.method.native.setToolTip(self.chosen_method.paper)
+        self.look_button.setText(self.chosen_method.intermediates_title)
+        self.look_button.setVisible(bool(self.chosen_method.intermediates_title))
         self.inputs = LayerInputs(self._rows, self._viewer, self.chosen_method.inputs)
         config_class = self.chosen_method.config_class
         self.form = ConfigForm(self._rows, config_class, training_defaults())
         self.phase_map: PhaseMapTable | None = None
         if "phase_map" in self.form.editors:
             self.phase_map = PhaseMapTable(self._rows, self.form.editors["phase_map"])
+        self.centres: CentrePoints | None = None
+        if self.chosen_method.points:
+            editor = self.form.editors[self.chosen_method.points]
+            self.centres = CentrePoints(self._rows, editor, self._viewer, self.inputs)
         self.inputs.changed.connect(self._on_layers)
         self.form.changed.connect(self._on_edited)
         self._on_layers()
@@ -121,6 +133,8 @@ class TrainWidget(Scrolled):
     def reset_choices(self, _event: Any = None) -> None:
         """Offer the layers that are there now; napari calls this when layers change."""
         self.inputs.reset_choices()
+        if self.centres is not None:
+            self.centres.reset_choices()
 
     @Slot()
     def _on_layers(self) -> None:
@@ -183,6 +197,28 @@ class TrainWidget(Scrolled):
         else:
             self.check_line.tell(memory)
 
+    # ------------------------------------------------------------------ looking at the images
+
+    @Slot()
+    def show_intermediates(self) -> None:
+        """Add what becomes of the images before anything is learned, as layers over them."""
+        plan, layers = self.plan, [x for x in self.inputs.layers if x is not None]
+        if plan is None:
+            return
+        self.look_button.setEnabled(False)
+        task = self.jobs.new_task("Preparing the images", lambda _: look_steps(plan, layers))
+        task.ended.connect(self._on_look)
+        task.start()
+
+    @Slot(object)
+    def _on_look(self, outcome: Outcome) -> None:
+        self._enable()
+        if outcome.error is not None:
+            self.check_line.fail(sentence(outcome.error, "Preparing the images"))
+        elif not self.jobs.closed:
+            for each in outcome.value:
+                self._viewer.add_layer(Layer.create(*each))
+
     # ------------------------------------------------------------------ running
 
     @Slot()
@@ -221,6 +257,7 @@ class TrainWidget(Scrolled):
         status, plan = self.jobs.training.status, self.plan
         ready = plan is not None and not status.running
         self.start_button.setEnabled(ready)
+        self.look_button.setEnabled(plan is not None)
         self.resume_button.setEnabled(plan is not None and ready and plan.checkpoint.is_file())
         self.pause_button.setEnabled(status in (Status.TRAINING, Status.PAUSED))
         self.pause_button.setText("Continue" if status is Status.PAUSED else "Pause")
@@ -286,6 +323,19 @@ def check_steps(
         images = read_layers(layers, zero, method.inputs)
         yield
     return plan_training(method, images, zero, config)
+
+
+def look_steps(plan: TrainingPlan, layers: Sequence[Layer]) -> Steps:
+    """Return the layers that show what becomes of the images first; runs in a thread."""
+    yield
+    found = plan.method.intermediates(plan.images, plan.config)
+    shown = []
+    for i, name, values in found:
+        options = {"name": f"{layers[i].name}: {name}", **place_of(layers[i], values.ndim)}
+        options["visible"] = name == found[-1][1]
+        numbered = values.dtype.kind in "iu"
+        shown.append((values, options, "labels" if numbered else "image"))
+    return shown
 
 
 def layer_file(layer: Layer) -> str:

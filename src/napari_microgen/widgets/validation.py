@@ -67,7 +67,7 @@ def read_layers(
     Parameters
     ----------
     layers : sequence of Layer or None
-        One for each of `inputs`.
+        One for each of `inputs`; more are further ones of the last.
     zero : {"phase", "unlabelled"}
         What the label 0 means.
     inputs : sequence of Input
@@ -78,6 +78,7 @@ def read_layers(
         If a needed one is left out, or an optional one before another, or a layer cannot be used.
     """
     left_out = False
+    inputs = [*inputs, *[inputs[-1]] * (len(layers) - len(inputs))]
     for layer, wanted in zip(layers, inputs, strict=True):
         if layer is None and not wanted.optional:
             kinds = "an Image or Labels layer" if len(wanted.kinds) > 1 else "a Labels layer"
@@ -89,8 +90,11 @@ def read_layers(
         if wanted.optional and layer is not None and left_out:
             raise InputError("Choose the images in order; one between two others is missing.")
         left_out = left_out or (wanted.optional and layer is None)
-    chosen = [layer for layer in layers if layer is not None]
-    return tuple(PhaseImage.from_layer(layer, zero=zero) for layer in chosen)
+    return tuple(
+        PhaseImage.from_layer(layer, zero=zero, numbered="numbered" in wanted.kinds)
+        for layer, wanted in zip(layers, inputs, strict=True)
+        if layer is not None
+    )
 
 
 def plan_training(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -50,6 +50,7 @@ class Grains(Method):
     model_class = GrainModel
     budget = ("preset", "minutes", "steps", "preview_seconds", "threads")
     points = "centres"
+    intermediates_title = "Show filled sections"
     inputs = (
         Input(
             "section", "Section", "A 2D Labels layer with a number per grain of a section through "
@@ -98,6 +99,18 @@ class Grains(Method):
         if not centres:
             return [read_section(image) for image in images]
         return [read_section(i, c) for i, c in zip(images, centres, strict=True)]
+
+    def intermediates(
+        self, data: Sequence[PhaseImage], config: Config
+    ) -> list[tuple[int, str, NDArray[Any]]]:
+        """Return the sections with every pixel of the particle given to a grain."""
+        settings = _own(config)
+        filled = iter(self.read(data, settings))
+        shown: list[tuple[int, str, NDArray[Any]]] = []
+        for i, image in enumerate(data):
+            parts = [next(filled).numbers for _ in _flat(image, settings.stack)]
+            shown.append((i, "filled", parts[0] if image.ndim == 2 else np.stack(parts)))
+        return shown
 
     def memory_needed(self, data: Sequence[PhaseImage], config: Config) -> int:
         """Estimate the memory of the tessellations of one step and of the sections."""

@@ -52,6 +52,7 @@ class Shells(Method):
     config_class = ShellConfig
     model_class = ShellModel
     budget = ("preset", "minutes", "steps")
+    intermediates_title = "Show segmentation"
     inputs = (
         Input(
             "volume", "Particles", "A 3D Labels layer with a number per particle, or a grey CT "
@@ -84,6 +85,24 @@ class Shells(Method):
                 "their generated surfaces will show the voxels more than the particles."
             )
         return warnings
+
+    def intermediates(
+        self, data: Sequence[PhaseImage], config: Config
+    ) -> list[tuple[int, str, NDArray[Any]]]:
+        """Return every step of the segmentation; of numbered particles, the whole ones."""
+        settings = _own(config)
+        self.check_inputs(data)
+        if data[0].kind == "numbered":
+            return [(0, "whole particles", particles_of(data[0], settings))]
+        found = segmentation_of(data[0], settings)
+        return [
+            (0, "smoothed", found.smoothed),
+            (0, f"above {found.threshold:.4g}", found.bright),
+            (0, "watershed", found.basins),
+            (0, "connected pieces", found.pieces),
+            (0, "merged", found.merged),
+            (0, "whole particles", found.particles),
+        ]
 
     def memory_needed(self, data: Sequence[PhaseImage], config: Config) -> int:
         """Estimate the memory of the segmentation, or of the labels."""

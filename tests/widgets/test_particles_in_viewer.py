@@ -1,0 +1,264 @@
+"""Particles in the viewer: shells, grains from several sections, whole ones, distributions."""
+
+import numpy as np
+import pytest
+import torch
+
+from napari_microgen.io.tiff import read_tiff
+from napari_microgen.methods.base import Origin
+from napari_microgen.methods.particles.grain_model import GrainModel
+from napari_microgen.methods.particles.grain_network import MarkerNetwork, MarkerRange
+from napari_microgen.methods.particles.shell_model import ShellModel
+from napari_microgen.sample_particles import grain_section, true_shells
+
+TINY = {
+    "steps": 2, "minutes": 5.0, "batch": 4, "generated": 4, "threads": 1, "searched_start": False,
+    "preview_seconds": 0.0, "device": "cpu",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def sections():
+    return [grain_section(seed)[::2, ::2] for seed in (1, 2)]
+
+
+@pytest.fixture
+def viewer(make_napari_viewer, sections):
+    """A viewer with two sections, and a point in the middle of each."""
+    viewer = make_napari_viewer()
+    common = {"scale": (0.1, 0.1), "units": ("um",) * 2, "axis_labels": ("y", "x")}
+    viewer.add_points([[8.0, 8.0], [8.1, 8.2]], name="centres", units=("um",) * 2,
+                      axis_labels=("y", "x"))  # fmt: skip
+    for i, numbers in enumerate(sections, 1):
+        viewer.add_labels(numbers, name=f"EBSD {i}", **common)
+    return viewer
+
+
+@pytest.fixture
+def until(qtbot):
+    def wait(condition, seconds=60):
+        qtbot.waitUntil(lambda: bool(condition()), timeout=1000 * seconds)
+
+    return wait
+
+
+def balls(count=8, seed=0):
+    """Ellipsoids of different sizes, none of which touches another."""
+    random = np.random.default_rng(seed)
+    numbers = np.zeros((30, 30, 30 * count), np.int32)
+    z, y, x = np.indices((30, 30, 30)) - 15
+    for i in range(count):
+        a, b, c = random.uniform(5, 11, 3)
+        inside = (z / a) ** 2 + (y / b) ** 2 + (x / c) ** 2 <= 1
+        numbers[:, :, 30 * i : 30 * i + 30][inside] = i + 1
+    return numbers
+
+
+@pytest.fixture
+def grains():
+    torch.manual_seed(0)
+    network = MarkerNetwork(MarkerRange(), spread=0.1)
+    network.start_at((1.4, 4.5, 4.5), 25.0)
+    origin = Origin("grains", {}, "numbered", (), (0.2,) * 3, "um")
+    return GrainModel(origin, network, 0.0026, 0.075, 40.0)
+
+
+@pytest.fixture
+def shells():
+    origin = Origin("shell", {}, "numbered", (), (300.0,) * 3, "nm")
+    return ShellModel(origin, true_shells(), np.zeros((3, 100)), 300.0, 0.0)
+
+
+# ---------------------------------------------------------------------- training
+
+
+def test_grains_are_trained_on_several_layers_with_centres_from_points(open_dock, viewer, until):
+    train = open_dock("Train")
+    train.method.value = "grains"
+    picker = train.inputs.pickers[0]
+    assert [layer.name for layer in picker.value] == ["EBSD 2"]  # the one that is selected
+    assert not train._rows.isRowVisible(train.inputs.zero.native)
+    picker.value = [viewer.layers["EBSD 1"], viewer.layers["EBSD 2"]]
+    train.centres.picker.value = viewer.layers["centres"]
+    assert train.form.editors["centres"].value == "80.0 80.0; 81.0 82.0"
+    viewer.layers["centres"].data = [[7.9, 8.0], [8.1, 8.2]]
+    assert train.form.editors["centres"].value.startswith("79.0 80.0")
+    for name, value in TINY.items():
+        train.form.editors[name].value = value
+    until(lambda: train.plan)
+    assert [image.kind for image in train.plan.images] == ["numbered"] * 2
+    train.start_button.click()
+    until(lambda: train.jobs.models)
+    assert train.jobs.models[0].model.origin.method == "grains"
+
+
+def test_too_few_centres_are_told_of(open_dock, viewer, until):
+    train = open_dock("Train")
+    train.method.value = "grains"
+    train.inputs.pickers[0].value = [viewer.layers["EBSD 1"], viewer.layers["EBSD 2"]]
+    train.form.editors["centres"].value = "80 80"
+    until(lambda: "2 sections and 1 centre" in train.check_line.text())
+    assert not train.start_button.isEnabled()
+
+
+def test_what_was_not_indexed_is_shown_filled(open_dock, viewer, until):
+    train = open_dock("Train")
+    train.method.value = "grains"
+    until(lambda: train.plan)
+    assert train.look_button.text() == "Show filled sections"
+    train.look_button.click()
+    until(lambda: "EBSD 2: filled" in viewer.layers)
+    filled, before = viewer.layers["EBSD 2: filled"], viewer.layers["EBSD 2"]
+    np.testing.assert_allclose(filled.scale, before.scale)
+    kept = before.data > 0
+    np.testing.assert_array_equal(filled.data[kept], before.data[kept])
+    assert np.count_nonzero(filled.data) > 1.01 * np.count_nonzero(kept)
+
+
+def test_every_step_of_the_segmentation_is_shown_and_shells_are_fitted(open_dock, viewer, until):
+    random = np.random.default_rng(0)
+    grey = np.where(balls() > 0, 150.0, 70.0)
+    grey = np.pad(grey, 4, constant_values=70) + random.normal(0, 10, np.array(grey.shape) + 8)
+    viewer.add_image(grey.astype(np.float32), name="CT", scale=(0.3,) * 3, units=("um",) * 3,
+                     axis_labels=("z", "y", "x"))  # fmt: skip
+    train = open_dock("Train")
+    train.method.value = "shell"
+    train.inputs.pickers[0].value = viewer.layers["CT"]
+    until(lambda: train.plan)
+    assert "only 8 whole particles" in train.check_line.text()  # fewer than ten are warned of
+    train.look_button.click()
+    until(lambda: "CT: whole particles" in viewer.layers)
+    steps = ("smoothed", "watershed", "connected pieces", "merged", "whole particles")
+    assert all(f"CT: {step}" in viewer.layers for step in steps)
+    assert viewer.layers["CT: whole particles"].data.max() == 8
+    train.start_button.click()
+    until(lambda: train.jobs.models)
+    assert train.jobs.models[0].model.origin.unit == "um"
+
+
+# ---------------------------------------------------------------------- generating
+
+
+def test_a_whole_particle_comes_with_its_table_and_its_surface(
+    open_dock, viewer, until, grains, shells
+):
+    generate = open_dock("Generate")
+    generate.jobs.add_model("shells", shells)
+    generate.jobs.add_model("grains", grains)
+    assert generate.chosen_model is grains
+    ball = [side.value for side in generate.shape]
+    generate.particles.shell.value = next(m for m in generate.jobs.models if m.name == "shells")
+    assert [side.value for side in generate.shape] != ball
+    generate.particles.voxel_size.value = "0.3"
+    assert not generate._rows.isRowVisible(generate.confidence.native)
+    generate.generate_button.click()
+    until(lambda: "generated, seed 0" in viewer.layers)
+    made = viewer.layers["generated, seed 0"]
+    surface = viewer.layers["generated, seed 0 surface"]
+    np.testing.assert_allclose(made.scale, 0.3)
+    present = np.unique(made.data[made.data > 0])
+    np.testing.assert_array_equal(made.features["index"], present)
+    assert {"D1", "r", "volume (um^3)"} <= set(made.features)
+    # The surface encloses the voxels, in the same place.
+    inner = np.argwhere(made.data > 0)
+    np.testing.assert_allclose(surface.data[0].max(0), inner.max(0), atol=1.5)
+    np.testing.assert_allclose(surface.data[0].min(0), inner.min(0), atol=1.5)
+    np.testing.assert_allclose(surface.translate, made.translate)
+
+
+def test_a_voxel_size_that_is_none_is_refused(open_dock, shells):
+    generate = open_dock("Generate")
+    generate.jobs.add_model("shells", shells)
+    generate.particles.voxel_size.value = "fine"
+    assert "'fine' is no voxel size" in generate.check_line.text()
+    assert not generate.generate_button.isEnabled()
+    generate.particles.voxel_size.value = "300"
+    assert generate.generate_button.isEnabled()
+
+
+def test_lengths_that_cannot_be_matched_are_told_of(open_dock, grains):
+    origin = Origin("shell", {}, "numbered", (), (1.0,) * 3, "pixel")
+    nowhere = ShellModel(origin, true_shells(), np.zeros((3, 100)), 1.0, 0.0)
+    generate = open_dock("Generate")
+    generate.jobs.add_model("shells", nowhere)
+    generate.jobs.add_model("grains", grains)
+    generate.particles.shell.value = generate.jobs.models[0]
+    assert "set the voxel size of both images" in generate.check_line.text()
+
+
+def test_many_shells_lie_side_by_side_and_can_be_compared(open_dock, viewer, until, shells):
+    generate = open_dock("Generate")
+    generate.jobs.add_model("shells", shells)
+    generate.particles.count.value = 9
+    generate.generate_button.click()
+    until(lambda: "generated, seeds 0-8" in viewer.layers)
+    made = viewer.layers["generated, seeds 0-8"]
+    assert list(made.features["particle"]) == list(range(9))
+    assert len(np.unique(made.data)) == 10
+    viewer.add_labels(balls(), name="real", scale=(300,) * 3, units=("nm",) * 3,
+                      axis_labels=("z", "y", "x"))  # fmt: skip
+    compare = open_dock("Compare")
+    pane = compare.populations
+    pane.kind.value = "particles"
+    pane.inputs.pickers[0].value = made
+    pane.inputs.pickers[1].value = [viewer.layers["real"]]
+    pane.button.click()
+    until(lambda: compare.comparisons.populations)
+    names = [pane.table.item(i, 0).text() for i in range(pane.table.rowCount())]
+    assert names[:3] == ["volume (nm³)", "surface (nm²)", "sphericity"]
+    assert "roughness, order 5" in names
+    result = compare.comparisons.populations
+    assert (len(result.real["sphericity"]), len(result.generated["sphericity"])) == (8, 9)
+
+
+def test_a_data_set_is_written_into_a_folder(open_dock, until, shells, tmp_path):
+    generate = open_dock("Generate")
+    generate.jobs.add_model("shells", shells)
+    generate.particles.count.value = 2
+    generate.write_set(str(tmp_path))
+    until(lambda: "Wrote 2 particles" in generate.state_line.text())
+    assert read_tiff(tmp_path / "particle_00001.tif").data.max() == 1
+    assert (tmp_path / "particles.csv").is_file()
+
+
+# ---------------------------------------------------------------------- comparing
+
+
+def test_sections_of_one_process_are_alike_and_those_of_another_are_not(open_dock, viewer, until):
+    compare = open_dock("Compare")
+    pane = compare.populations
+    pane.inputs.pickers[0].value = viewer.layers["EBSD 1"]
+    pane.inputs.pickers[1].value = [viewer.layers["EBSD 2"]]
+    viewer.add_points([[8.0, 8.0]], name="centre", units=("um",) * 2, axis_labels=("y", "x"))
+    pane.points.value = viewer.layers["centre"]
+    pane.button.click()
+    until(lambda: compare.comparisons.populations)
+    distances = compare.comparisons.populations.distances
+    assert set(distances) == {"angle (°)", "aspect", "area (um²)"}
+    assert distances["aspect"].p > 0.01
+    assert distances["area (um²)"].p > 0.01
+    from scipy.spatial import cKDTree
+
+    y, x = np.indices((161, 161))
+    points = np.random.default_rng(0).uniform(0, 161, (500, 2))
+    _, cells = cKDTree(points).query(np.stack([y, x], -1))
+    disc = (y - 80) ** 2 + (x - 80) ** 2 < 75**2
+    viewer.add_labels(np.where(disc, cells + 1, 0), name="Voronoi", scale=(0.1, 0.1),
+                      units=("um",) * 2, axis_labels=("y", "x"))  # fmt: skip
+    pane.inputs.pickers[0].value = viewer.layers["Voronoi"]
+    before = compare.comparisons.populations
+    pane.button.click()
+    until(lambda: compare.comparisons.populations is not before)
+    distances = compare.comparisons.populations.distances
+    assert distances["angle (°)"].p < 1e-4
+    assert distances["angle (°)"].generated_mean == pytest.approx(45, abs=5)
+    assert pane.plot.isVisibleTo(pane)
+
+
+def test_a_layer_against_itself_is_refused(open_dock, viewer, until):
+    compare = open_dock("Compare")
+    pane = compare.populations
+    pane.inputs.pickers[0].value = viewer.layers["EBSD 1"]
+    pane.inputs.pickers[1].value = [viewer.layers["EBSD 1"]]
+    pane.button.click()
+    until(lambda: "chosen twice" in compare.comparisons.work.message)
