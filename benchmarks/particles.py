@@ -1,14 +1,14 @@
 """Measure shells and grains against the samples' known truth; print tables and JSON.
 
     python benchmarks/particles.py shells [--sets 5] [--json OUT.json]
-    python benchmarks/particles.py grains [--preset quick] [--steps N] [--seeds 0] [--fresh 12]
-        [--balls 2] [--set KEY=VALUE]... [--model MODEL] [--save MODEL] [--json OUT.json]
+    python benchmarks/particles.py grains [--preset quick] [--steps N] [--seeds 0] [--sections 6]
+        [--fresh 12] [--balls 2] [--set KEY=VALUE]... [--model MODEL] [--save MODEL] [--json OUT.json]
 
 ``shells`` fits the numbered particles of the sample, and those that the segmentation finds in its
 CT volume: how well a shell gives back its particle (intersection over union on the voxels, the
 random rotation included), and sets of 200 generated particles against the data, both measured on
-voxels. ``grains`` trains on the six sections of the sample and compares with what the training
-never saw: fresh sections of the same process, and the grains of true balls in 3D. One thread.
+voxels. ``grains`` trains on sections of the sample, by default all six, and compares with what the
+training never saw: fresh sections of the same process, and the grains of true balls in 3D. One thread.
 """
 
 from __future__ import annotations
@@ -72,6 +72,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--preset", default="quick")
     parser.add_argument("--steps", type=int)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--sections", type=int, default=6, help="sections to train on")
     parser.add_argument("--fresh", type=int, default=12, help="true and generated sections")
     parser.add_argument("--balls", type=int, default=2, help="true and generated volumes")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
@@ -180,10 +181,10 @@ def train(arguments, seed):
     steps = {} if arguments.steps is None else {"steps": arguments.steps}
     config = method.config_class.from_preset(
         arguments.preset, minutes=1000, seed=seed, threads=1, preview_seconds=0,
-        centres="; ".join(["{} {}".format(*CENTRE)] * 6), **steps, **changes,
+        centres="; ".join(["{} {}".format(*CENTRE)] * arguments.sections), **steps, **changes,
     )  # fmt: skip
     started = time.process_time()
-    for progress in method.train(section_images(), config):
+    for progress in method.train(section_images(arguments.sections), config):
         if progress.fidelity:
             print(progress.step, {k: round(v, 2) for k, v in progress.fidelity.items()},
                   f"{time.process_time() - started:.0f} s", flush=True)  # fmt: skip
