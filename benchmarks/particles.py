@@ -2,13 +2,15 @@
 
     python benchmarks/particles.py shells [--sets 5] [--json OUT.json]
     python benchmarks/particles.py grains [--preset quick] [--steps N] [--seeds 0] [--sections 6]
-        [--fresh 12] [--balls 2] [--set KEY=VALUE]... [--model MODEL] [--save MODEL] [--json OUT.json]
+        [--fresh 12] [--balls 2] [--set KEY=VALUE]... [--model MODEL] [--save MODEL]
+        [--json OUT.json]
 
 ``shells`` fits the numbered particles of the sample, and those that the segmentation finds in its
 CT volume: how well a shell gives back its particle (intersection over union on the voxels, the
 random rotation included), and sets of 200 generated particles against the data, both measured on
 voxels. ``grains`` trains on sections of the sample, by default all six, and compares with what the
-training never saw: fresh sections of the same process, and the grains of true balls in 3D. One thread.
+training never saw: fresh sections of the same process, and the grains of true balls in 3D. One thread is
+used.
 """
 
 from __future__ import annotations
