@@ -9,7 +9,8 @@
 CT volume: how well a shell gives back its particle (intersection over union on the voxels, the
 random rotation included), and sets of 200 generated particles against the data, both measured on
 voxels. ``grains`` trains on sections of the sample, by default all six, and compares with what the
-never saw: fresh sections of the same process, and the grains of true balls in 3D. One thread.
+training never saw: fresh sections of the same process, and the grains of true balls in 3D.
+One thread is used.
 """
 
 from __future__ import annotations
