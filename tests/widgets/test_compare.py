@@ -280,6 +280,16 @@ def test_what_cannot_be_compared_is_refused_in_a_sentence(
     np.testing.assert_array_equal(bad.data, before[1])
 
 
+def test_names_are_shown_as_they_are(compare, press, viewer):
+    viewer.layers["generated"].data = np.zeros((32, 32, 32), np.uint8)
+    viewer.layers["generated"].name = "<b>a</b>"
+    press()
+    assert compare.generated is viewer.layers["<b>a</b>"]
+    assert "'<b>a</b>' holds a single phase" in compare.state_line.text()
+    for label in (compare.state_line, compare.verdict):
+        assert label.textFormat() == Qt.TextFormat.PlainText
+
+
 def test_a_generated_section_is_refused_beside_a_real_volume(compare, press):
     compare.inputs.pickers[0].value, compare.inputs.pickers[1].value = (
         compare.generated, compare.real,

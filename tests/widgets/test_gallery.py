@@ -57,6 +57,12 @@ def test_slices_are_coloured_as_the_real_image_and_nothing_is_between_them(real)
         assert layer.opacity == 0.5
 
 
+def test_wide_types_stay_as_they_are(real):
+    volume = np.where(VOLUME > 0, 2**40, 0)
+    layer = gallery_layer(Labels(volume, scale=(0.5,) * 3, **COMMON), real)
+    assert set(np.unique(layer.data)) == {0, 2**40, 2**40 + 1}
+
+
 def test_the_largest_label_of_a_type_leaves_room(real):
     layer = gallery_layer(Labels(VOLUME + np.uint8(253), scale=(0.5,) * 3, **COMMON), real)
     assert layer.data.max() == 256

@@ -67,6 +67,16 @@ def test_a_choice_survives_new_layers_and_ends_with_its_layer(make_inputs, viewe
     assert inputs.layers == [None]
 
 
+def test_a_choice_survives_another_name(make_inputs, viewer_model, labels):
+    layer = viewer_model.layers["micrograph"]
+    inputs = make_inputs(FLAT, Input("other", "Other", "Another.", optional=True))
+    viewer_model.add_labels(labels, name="another")
+    inputs.pickers[1].value = layer
+    layer.name = "renamed"
+    inputs.reset_choices()
+    assert inputs.layers == [layer, layer]
+
+
 def test_painting_and_new_data_ask_for_another_look(make_inputs, viewer_model):
     inputs = make_inputs(FLAT)
     told = []

@@ -62,7 +62,8 @@ def lay_out(rows: Sequence[Sequence[NDArray[Any]]], fill: Any, gap: int = GAP) -
     first = rows[0][0]
     height = sum(row[0].shape[0] + gap for row in rows) - gap
     width = max(len(row) * (row[0].shape[1] + gap) for row in rows) - gap
-    dtype = np.result_type(first.dtype, np.min_scalar_type(fill))
+    fits = np.array(fill).astype(first.dtype) == fill
+    dtype = first.dtype if fits else np.result_type(first.dtype, np.min_scalar_type(fill))
     picture = np.full((height, width, *first.shape[2:]), fill, dtype)
     top = 0
     for row in rows:

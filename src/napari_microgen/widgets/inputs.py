@@ -84,8 +84,10 @@ class LayerInputs(QObject):
                 choices = [(layer.name, layer) for layer in fitting]
                 if isinstance(picker, LayerList):
                     choices.reverse()  # as napari's layer list shows them
-                first_time = not picker.choices
+                first_time, chosen = not picker.choices, picker.value
                 picker.choices = choices
+                if not isinstance(picker, LayerList) and chosen in fitting:
+                    picker.value = chosen  # which magicgui drops if its name is new
                 if first_time and not wanted.optional and fitting:
                     favourite = self._favourite(fitting)
                     selected = [x for x in fitting if x in self._viewer.layers.selection]
