@@ -9,7 +9,7 @@ from napari.layers import Image, Labels
 from napari.utils import DirectLabelColormap
 
 from napari_microgen.errors import InputError
-from napari_microgen.io.layers import layer_voxel_size
+from napari_microgen.io.layers import LARGEST_DIRECT, layer_voxel_size
 from napari_microgen.widgets.looks import look_like
 
 if TYPE_CHECKING:
@@ -124,9 +124,14 @@ def gallery_layer(generated: Layer, real: Layer) -> Layer:
     return layer
 
 
-def _colours(labels: NDArray[Any], like: Labels) -> DirectLabelColormap:
-    """Return the colours that labels have in a layer; all others are transparent."""
+def _colours(labels: NDArray[Any], like: Labels) -> Any:
+    """Return the colours that labels have in a layer; all others are transparent.
+
+    Labels beyond `LARGEST_DIRECT` leave others the colours of the layer.
+    """
     shown = like.colormap.model_copy(update={"use_selection": False})
+    if max(abs(int(labels[0])), abs(int(labels[-1]))) >= LARGEST_DIRECT:
+        return shown
     colours: dict[int | None, Any] = {int(label): shown.map(label) for label in labels}
     return DirectLabelColormap(color_dict={None: "transparent", **colours})
 

@@ -102,6 +102,12 @@ def test_the_user_is_told_what_the_model_cannot_show(flat):
     assert any("set stretch to 0" in w for w in ignored)
 
 
+def test_a_stretch_beyond_what_is_looked_for_is_told():
+    layers = np.repeat(np.arange(64) // 4 % 2, 64 * 64).reshape(64, 64, 64)
+    (said,) = [w for w in METHOD.check([labels(layers)], config()) if "Chords along z" in w]
+    assert "bring larger ones, or set stretch" in said
+
+
 def test_sections_that_do_not_fit_are_refused(flat):
     image = labels(flat[80])
     two = np.minimum(flat[:, 80], 1)

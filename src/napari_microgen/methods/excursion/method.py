@@ -8,6 +8,7 @@ import numpy as np
 
 from napari_microgen.errors import InputError
 from napari_microgen.methods.base import Config, Input, Method, Progress
+from napari_microgen.methods.excursion.anisotropy import RANGE
 from napari_microgen.methods.excursion.config import ExcursionConfig
 from napari_microgen.methods.excursion.model import ExcursionModel
 from napari_microgen.methods.excursion.preparation import (
@@ -168,6 +169,12 @@ def length_warnings(image: PhaseImage, target: CoverageTarget, mend: str = "") -
 
 def _stretch_warnings(prepared: Preparation, config: ExcursionConfig) -> list[str]:
     found, wanted = prepared.stretch, config.stretch
+    if found and not wanted and not 1.01 * RANGE[0] < found < 0.99 * RANGE[1]:
+        return [
+            f"Chords along z differ from those across by a factor beyond {RANGE[0]:g} to "
+            f"{RANGE[1]:g}; the images are too small to tell, or are not sections of one material: "
+            "bring larger ones, or set stretch."
+        ]
     if not (found and wanted) or abs(wanted / found - 1) <= ANISOTROPIC:
         return []
     return [
