@@ -72,6 +72,21 @@ def test_resuming_equals_never_having_stopped(sections, model, tmp_path):
         np.testing.assert_array_equal(resumed.model.tensors()[name], tensor)
 
 
+def test_diagrams_fitted_to_the_sections_are_learned_from_and_survive_a_stop(sections, tmp_path):
+    changes = {"fitted": True, "steps": 2}
+    whole = list(Grains().train(sections, GrainConfig(**{**SMALL, **changes})))
+    assert any("of its pixels their grain" in p.message for p in whole)
+    checkpoint, config = tmp_path / "grains.checkpoint", GrainConfig(**{**SMALL, **changes})
+    run = Grains().train(sections, config, checkpoint=checkpoint)
+    for progress in run:
+        if progress.step >= 1:
+            break
+    run.close()
+    resumed = list(Grains().train(sections, config, checkpoint=checkpoint, resume=True))[-1]
+    for name, tensor in whole[-1].model.tensors().items():
+        np.testing.assert_array_equal(resumed.model.tensors()[name], tensor)
+
+
 def test_the_start_is_searched_among_aspect_ratios(sections):
     """The untrained start points its grains to the centre already, as the data do."""
     start = trained(sections, steps=1, searched_start=True, spread=0.02).model
@@ -87,7 +102,8 @@ def test_the_papers_schedule_is_there():
     assert paper.rate == paper.final_rate == 1e-4
     assert paper.intensity_every == 100
     assert paper.skip_below == 0.32
-    assert paper.anchor == 0
+    assert paper.anchor == paper.flatness == 0
+    assert paper.fitted
 
 
 # ---------------------------------------------------------------------- the model

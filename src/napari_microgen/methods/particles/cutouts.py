@@ -88,12 +88,14 @@ class SectionCutouts:
         """
         found, distances = [], []
         for _ in range(TRIES * count):
-            section = self.sections[random.choice(len(self.sections), p=self._weights)]
+            index = int(random.choice(len(self.sections), p=self._weights))
+            section = self.sections[index]
             longest = min(FARTHEST, max(1.0, section.numbers.shape[0] / self.unit))
             p, turn = random.uniform(0, longest), random.uniform(0, 2 * pi)
-            numbers = self._sample(section, p, turn, bool(random.integers(2)))
+            points = cutout_points(p, turn, bool(random.integers(2)))
+            numbers = self._read(section, points)
             if numbers is not None:
-                found.append(numbers)
+                found.append(self._grains(index, points, numbers, random))
                 distances.append(p)
                 if len(found) == count:
                     return np.stack(found), np.array(distances)
@@ -103,20 +105,38 @@ class SectionCutouts:
             "use sections that show more grains."
         )
 
-    def _sample(
-        self, section: Section, p: float, turn: float, flipped: bool
-    ) -> NDArray[np.int32] | None:
+    def _read(self, section: Section, points: NDArray[np.float64]) -> NDArray[np.int32] | None:
         """Return the grains at the points of a cutout; None if it leaves the particle."""
-        along, across = _FIRST + p, -_SECOND if flipped else _SECOND
-        y = along * np.sin(turn) + across * np.cos(turn)
-        x = along * np.cos(turn) - across * np.sin(turn)
-        rows = np.rint(section.centre[0] + y * self.unit).astype(int)
-        columns = np.rint(section.centre[1] + x * self.unit).astype(int)
+        rows, columns = np.rint(np.array(section.centre) + points * self.unit).astype(int).T
         height, width = section.numbers.shape
         if rows.min() < 0 or columns.min() < 0 or rows.max() >= height or columns.max() >= width:
             return None
         numbers = section.numbers[rows, columns]
-        return numbers if numbers.all() else None
+        return numbers.reshape(WINDOW, WINDOW) if numbers.all() else None
+
+    def _grains(
+        self,
+        index: int,
+        points: NDArray[np.float64],
+        numbers: NDArray[np.int32],
+        random: np.random.Generator,
+    ) -> NDArray[np.int32]:
+        """Return what is learned from where the section `index` holds these grains."""
+        return numbers
+
+
+def cutout_points(p: float, turn: float, flipped: bool) -> NDArray[np.float64]:
+    """Return the points ``(y, x)`` of a cutout, seen from the centre (equation 14).
+
+    Returns
+    -------
+    ndarray, shape (1024, 2)
+        In units.
+    """
+    along, across = _FIRST + p, -_SECOND if flipped else _SECOND
+    y = along * np.sin(turn) + across * np.cos(turn)
+    x = along * np.cos(turn) - across * np.sin(turn)
+    return np.stack([y, x], -1).reshape(-1, 2)
 
 
 def one_hot(cutouts: NDArray[np.integer]) -> Tensor:

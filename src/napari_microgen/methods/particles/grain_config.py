@@ -12,7 +12,7 @@ _PAPER: dict[str, Any] = {
     "minutes": 1440.0, "steps": 20_000, "batch": 128, "generated": 64, "rate": 1e-4,
     "final_rate": 1e-4, "averaging": 0.0, "intensity_every": 100, "fidelity_every": 100,
     "beta1": 0.9, "beta2": 0.999, "searched_start": False, "spread": 0.02, "anchor": 0.0,
-    "flatness": 0.0,
+    "flatness": 0.0, "fitted": True,
 }  # fmt: skip
 
 
@@ -36,6 +36,10 @@ class GrainConfig(Config):
     centres: str = setting(
         "", "Particle centre of every section as 'y x; y x' in pixels; empty for the centroids."
     )
+    fitted: bool = setting(
+        False, "Learn from a diagram fitted to every section, with markers that vary by up to "
+        "20 %, as the paper does, instead of from the pixels.",
+    )  # fmt: skip
     preview_seconds: float = setting(
         5.0, "Time between two previews; 0 for none.", minimum=0, maximum=3600, unit="s"
     )

@@ -25,6 +25,12 @@ from napari_microgen.methods.particles.grain_network import (
     MarkerNetwork,
     MarkerRange,
 )
+from napari_microgen.methods.particles.section_fit import (
+    FittedCutouts,
+    PlanarDiagram,
+    agreement,
+    fit_planar,
+)
 from napari_microgen.methods.particles.section_judge import SectionJudge, Verdict
 from napari_microgen.methods.particles.sections import GRAINS_PER_WINDOW, WINDOW, unit_length
 from napari_microgen.training.averaging import AveragedGenerator
@@ -106,12 +112,37 @@ class GrainTraining:
         self.average = AveragedGenerator(self.network, config.averaging)
 
     def prepare(self) -> Iterator[str]:
-        """Start from the markers whose sections are most like the data; see `Trainable.prepare`.
+        """Fit diagrams to the sections and look for a good start; see `Trainable.prepare`."""
+        if self.config.fitted:
+            yield from self._fit_sections()
+        if self.config.searched_start:
+            yield from self._search_start()
+
+    def _fit_sections(self) -> Iterator[str]:
+        """Learn from diagrams fitted to the sections, as the paper does."""
+        random = np.random.default_rng((self.config.seed, 0, 4))
+        diagrams = []
+        for section in self.sections:
+            fit = fit_planar(section, self.unit, random)
+            told = 0.0
+            while True:
+                try:
+                    done = next(fit)
+                except StopIteration as end:
+                    diagrams.append(end.value)
+                    break
+                if done - told > 0.2:
+                    told = done
+                    yield f"Fitting a diagram to '{section.name}': {100 * done:.0f} %."
+            share = 100 * agreement(diagrams[-1], section, self.unit)
+            yield f"The diagram of '{section.name}' gives {share:.0f} % of its pixels their grain."
+        self.cutouts = FittedCutouts(self.sections, self.unit, diagrams)
+
+    def _search_start(self) -> Iterator[str]:
+        """Start from the markers whose sections are most like the data.
 
         Markers near ``D = (a, b, b)`` with one r, for several b / a.
         """
-        if not self.config.searched_start:
-            return
         low, high = self.network.limits.diagonal
         middle, offset = math.sqrt(low * high), self.config.greatest_offset / 2
         found: dict[float, Verdict] = {}
@@ -238,7 +269,17 @@ class GrainTraining:
         """Return everything that the next step depends on."""
         parts = {name: getattr(self, name).state_dict() for name in _PARTS}
         average = self.average.module.state_dict()
-        return {**parts, "average": average, "intensity": self.intensity, "steps": self._steps}
+        scalars = {"intensity": self.intensity, "steps": self._steps}
+        return {**parts, "average": average, **scalars, "diagrams": self._fitted()}
+
+    def _fitted(self) -> list[dict[str, Tensor]]:
+        """Return the fitted diagrams as tensors; none where pixels are learned from."""
+        if not isinstance(self.cutouts, FittedCutouts):
+            return []
+        return [
+            {name: torch.from_numpy(value) for name, value in vars(diagram).items()}
+            for diagram in self.cutouts.diagrams
+        ]
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Take over what `state` returned."""
@@ -246,6 +287,12 @@ class GrainTraining:
             getattr(self, name).load_state_dict(state[name])
         self.average.module.load_state_dict(state["average"])
         self.intensity, self._steps = state["intensity"], state["steps"]
+        if state["diagrams"]:
+            diagrams = [
+                PlanarDiagram(**{name: value.numpy() for name, value in each.items()})
+                for each in state["diagrams"]
+            ]
+            self.cutouts = FittedCutouts(self.sections, self.unit, diagrams)
 
 
 _PARTS = ("network", "discriminator", "network_optimiser", "discriminator_optimiser")
