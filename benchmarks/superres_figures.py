@@ -16,6 +16,9 @@ SHOWN = 160
 """Side of the slices that are shown, in fine voxels."""
 
 SEEDS = 8
+ABSENT = -11
+"""Log magnitude below which a phase is not there."""
+
 LINES = {"coarse volume": ":", "image": "-.", "truth": "-", "result": "--"}
 
 
@@ -91,10 +94,11 @@ def draw_uncertainty(path, model, sample) -> None:
 
 
 def draw_profiles(path, profiles) -> None:
-    """Mean log magnitude over rings of frequency, averaged over the phases."""
+    """Mean log magnitude over rings of frequency, averaged over the phases that all have."""
     figure, axes = plt.subplots(figsize=(5, 3.4), layout="constrained")
+    shared = np.all([np.max(p, axis=1) > ABSENT for p in profiles.values()], axis=0)
     for name, profile in profiles.items():
-        mean = np.mean(profile, axis=0)
+        mean = np.mean(profile[shared], axis=0)
         frequency = np.linspace(0, 0.5, len(mean))
         axes.plot(frequency[1:], mean[1:], LINES[name], label=name)
     axes.set(xlabel="frequency in cycles per fine voxel", ylabel="log10 magnitude / pixels")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from make_screenshots import PLUGIN, Driver
 
-SECTION, COARSE = "Battery cathode: fine section", "Battery cathode: coarse volume"
+COARSE = "Battery cathode: coarse volume"
 RESULT = "generated, seed 0"
 
 
@@ -37,7 +37,7 @@ def show_form(driver: Driver) -> None:
     _, train = viewer.window.add_plugin_dock_widget(PLUGIN, "Train")
     train.method.value = "superres"
     driver.wait(lambda: train.plan is not None, 60)
-    viewer.fit_to_view(layers=[viewer.layers[SECTION]])
+    viewer.fit_to_view()
     driver.shoot("superres_train")
 
 
