@@ -47,9 +47,6 @@ PENALTY_INTERVAL = 8
 LATTICE_PERIOD = 16
 """Voxels after which a lattice of the transposed convolutions was seen to repeat."""
 
-PAIR = 2
-"""Voxels that a transposed convolution of stride 2 draws together."""
-
 RISE_STEPS = 200
 """Steps over which the generator's learning rate rises after the warm-up."""
 
@@ -187,7 +184,7 @@ class DCGANTraining(LatentTraining):
         ]).mean()  # fmt: skip
         spread = self.spread.loss(volumes)
         total = adversarial + config.anchor * statistics + config.spread * spread
-        total = total + config.lattice * interface_lattice(volumes, PAIR)
+        total = total + config.lattice * interface_lattice(volumes, LATTICE_PERIOD)
         if self.isotropic:
             total = total + config.lattice * lattice_variance(volumes, LATTICE_PERIOD)
         self._descend_generator(total)
