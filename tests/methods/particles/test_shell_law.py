@@ -76,7 +76,7 @@ def test_round_trip_through_voxels_keeps_shape_and_volume(seed):
 
     shell = Voxeliser(_least_squares(9) @ radii)
     after = shell.inside(-np.argwhere(before).mean(0), before.shape)
-    assert np.sum(before & after) / np.sum(before | after) > 0.97
+    assert np.sum(before & after) / np.sum(before | after) > 0.975
     assert np.sum(after) == pytest.approx(np.sum(before), rel=0.01)
 
 
