@@ -7,10 +7,8 @@ from scipy.optimize import root
 
 from napari_microgen.methods.excursion.assessment import draw_section
 from napari_microgen.methods.fieldgan.networks import (
-    INDICATOR_SHARPNESS,
     indicators,
     sharp,
-    straight_through,
 )
 from napari_microgen.methods.fieldgan.refiner import answered, balance
 from napari_microgen.methods.fieldgan.sections import cut_sections, one_hot
@@ -37,17 +35,17 @@ def test_euler_numbers_are_those_of_scikit_image(sections):
     np.testing.assert_allclose(found[:64], wanted, atol=1e-2)
 
 
-def test_segments_lie_within_a_phase_as_often_as_counted():
+def test_segments_end_within_a_phase_as_often_as_counted():
     stripes = torch.zeros(1, 2, 64, 64)
     stripes[:, 0] = (torch.arange(64) % 8 < 5).float()
     stripes[:, 1] = 1 - stripes[:, 0]
     found = chord_statistics(stripes)[0].reshape(2, 10, 2)
     across, along = found[1, :, 0], found[0, :, 0]
-    np.testing.assert_allclose(along, 5 / 8)
-    # Of every 8 places along x, 5, 4, 3, 2 start a segment of 1, 2, 3, 4 voxels.
-    starts = [np.mean([i % 8 + n <= 5 for i in range(64 - n + 1)]) for n in (1, 2, 3, 4)]
-    np.testing.assert_allclose(across[:4], starts, atol=1e-6)
-    assert across[4:].abs().max() == 0
+    np.testing.assert_allclose(along, [5 / 8] + 9 * [0], atol=1e-6)
+    # Of every 8 places along x, 5, 4, 3, 2 start a segment of 1, 2, 3, 4 voxels, and none one of 6.
+    starts = [np.mean([i % 8 + n <= 5 for i in range(64 - n + 1)]) for n in (1, 2, 3, 4, 6)]
+    np.testing.assert_allclose(across[:5], [starts[0], *-np.diff(starts)], atol=1e-6)
+    assert across[5:].abs().max() == 0
 
 
 def test_the_same_material_is_one_noise_away_and_another_one_is_farther(sections):
@@ -81,6 +79,10 @@ def test_gradients_point_where_finite_differences_do(sections):
     push = gaussian_filter(random.normal(size=(6, 8, 3, 64, 64)), (0, 0, 0, 2, 2), mode="wrap")
     pushes = torch.from_numpy(push / push.std()).float()
     describe = RandomFilters(sections, 0)
+
+    def straight_through(values):
+        soft = torch.softmax(values, 1)
+        return sharp(values) + soft - soft.detach()
 
     def gradients(of):
         weights = torch.zeros(6, requires_grad=True)
@@ -119,11 +121,8 @@ def test_balance_restores_what_every_phase_filled():
 def test_what_moves_all_voxels_alike_moves_nothing_where_fractions_are_held():
     random = torch.Generator().manual_seed(0)
     logits = torch.randn(4, 3, 30, 30, generator=random)
-    assert torch.equal(answered(logits, INDICATOR_SHARPNESS), logits)
+    assert torch.equal(answered(logits), logits)
     push = torch.randn(4, 3, 30, 30, generator=random)
-
-    def held(values):
-        return answered(values, INDICATOR_SHARPNESS)
 
     def gradient(hold, direction):
         amount = torch.zeros(3, requires_grad=True)
@@ -132,8 +131,11 @@ def test_what_moves_all_voxels_alike_moves_nothing_where_fractions_are_held():
         return amount.grad
 
     together = torch.ones(3, 1, 1)
-    assert gradient(held, together).abs().max() < 1e-3 * gradient(lambda v: v, together).abs().max()
-    assert gradient(held, push).abs().min() > 1
+    assert (
+        gradient(answered, together).abs().max()
+        < 1e-3 * gradient(lambda v: v, together).abs().max()
+    )
+    assert gradient(answered, push).abs().min() > 1
 
 
 def test_gradients_with_held_fractions_are_those_of_finite_differences():
@@ -156,5 +158,5 @@ def test_gradients_with_held_fractions_are_those_of_finite_differences():
     step = 1e-4
     difference = (restored(logits + step * push) - restored(logits - step * push)) / (2 * step)
     amount = torch.zeros((), dtype=torch.float64, requires_grad=True)
-    (indicators(answered(logits + amount * push, INDICATOR_SHARPNESS)) * weights).sum().backward()
+    (indicators(answered(logits + amount * push)) * weights).sum().backward()
     assert float(amount.grad) == pytest.approx(difference, rel=1e-3)

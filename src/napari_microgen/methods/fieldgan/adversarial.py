@@ -13,8 +13,8 @@ from napari_microgen.methods.fieldgan.matching import Matching
 from napari_microgen.methods.fieldgan.networks import (
     FieldNetwork,
     cropped,
+    indicators,
     sharp,
-    straight_through,
 )
 from napari_microgen.methods.fieldgan.refiner import Refiner
 from napari_microgen.methods.fieldgan.sections import LEARNED_SEEDS, SIDE, calibrated_sections
@@ -85,7 +85,6 @@ class AdversarialRefiner(Refiner):
 
     network: FieldNetwork
     judged_every = 100
-    sharpness = 1.0
 
     def __init__(
         self,
@@ -134,7 +133,7 @@ class AdversarialRefiner(Refiner):
         self.critics.requires_grad_(False)
         total = torch.zeros((), device=self.device)
         for view, (logits, own) in zip(self._views, refined, strict=True):
-            for name, loss in view.losses(straight_through(logits), sharp(own)).items():
+            for name, loss in view.losses(indicators(logits), indicators(own)).items():
                 total = total + loss
                 losses[name] = losses.get(name, 0.0) + float(loss.detach()) / len(self._views)
         self.critics.requires_grad_(True)

@@ -11,7 +11,6 @@ from torch import Tensor
 from napari_microgen.methods.fieldgan.inputs import FieldInputs, wrapped
 from napari_microgen.methods.fieldgan.matching import Matching
 from napari_microgen.methods.fieldgan.networks import (
-    INDICATOR_SHARPNESS,
     FilterNetwork,
     indicators,
 )
@@ -59,7 +58,6 @@ class FilterRefiner(Refiner):
 
     network: FilterNetwork
     judged_every = 40
-    sharpness = INDICATOR_SHARPNESS
 
     def __init__(
         self,

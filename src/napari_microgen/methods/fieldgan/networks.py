@@ -261,20 +261,6 @@ def indicators(logits: Tensor) -> Tensor:
     return torch.softmax(INDICATOR_SHARPNESS * logits, 1)
 
 
-def straight_through(logits: Tensor) -> Tensor:
-    """Return sharp indicators of the phases, with the gradient of soft ones.
-
-    The gradient reaches voxels some way from an interface, and so what is to become another
-    phase as a whole: it opens and closes necks, for which that of `indicators` is too near-sighted.
-
-    Parameters
-    ----------
-    logits : Tensor, shape (batch, n_phases, ...)
-    """
-    soft = torch.softmax(logits, 1)
-    return sharp(logits) + soft - soft.detach()
-
-
 def sharp(logits: Tensor) -> Tensor:
     """Return indicators of the phases, 0 and 1; no gradient passes."""
     largest = logits.detach().argmax(1, keepdim=True)

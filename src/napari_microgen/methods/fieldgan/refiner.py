@@ -10,8 +10,10 @@ import torch
 from torch import Tensor
 
 from napari_microgen.methods.fieldgan.networks import (
+    INDICATOR_SHARPNESS,
     Refinement,
     cropped,
+    indicators,
 )
 from napari_microgen.networks.slice_generator import COUNTED_VOXELS, fraction_weights
 from napari_microgen.training.averaging import AveragedGenerator
@@ -54,7 +56,7 @@ def balance(logits: Tensor, calibrated: Tensor) -> Tensor:
     return weights.log()
 
 
-def answered(logits: Tensor, sharpness: float) -> Tensor:
+def answered(logits: Tensor) -> Tensor:
     """Return the same logits, with the gradient that they have if the fractions are held.
 
     Moving one voxel changes the fractions, which a shift of all voxels makes up for: with the
@@ -63,13 +65,11 @@ def answered(logits: Tensor, sharpness: float) -> Tensor:
     Parameters
     ----------
     logits : Tensor, shape (batch, n_phases, ...)
-    sharpness : float
-        Steepness of the indicators, softmax of so many times the logits.
     """
-    shares = torch.softmax(sharpness * logits, 1).transpose(0, 1).flatten(1)
+    shares = indicators(logits).transpose(0, 1).flatten(1)
     with torch.no_grad():
         products = shares @ shares.T / shares.shape[1]
-        by_shift = sharpness * (torch.diag(shares.mean(1)) - products)
+        by_shift = INDICATOR_SHARPNESS * (torch.diag(shares.mean(1)) - products)
         inverse = torch.linalg.pinv(by_shift, rtol=1e-4)
     means = shares.mean(1)
     shift = -inverse @ (means - means.detach())
@@ -104,12 +104,9 @@ class Refiner(ABC):
     ----------
     judged_every : int
         Steps between two measurements.
-    sharpness : float
-        Steepness of the indicators that gradients are taken of.
     """
 
     judged_every: int
-    sharpness: float
 
     def __init__(
         self,
@@ -152,7 +149,7 @@ class Refiner(ABC):
         """
         self.network.bias.lerp_(balance(logits, calibrated), BIAS_RATE)
         bias = self.network.bias.reshape(-1, *[1] * (logits.ndim - 2))
-        return answered(logits + bias, self.sharpness)
+        return answered(logits + bias)
 
     def settled(self, inputs: Sequence[Tensor]) -> tuple[Refinement, list[Tensor]]:
         """Return the averaged network with the bias that keeps the calibrated fractions.

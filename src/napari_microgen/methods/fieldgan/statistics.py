@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -27,10 +28,12 @@ LEAST_SPREAD = 0.01
 
 
 def chord_statistics(indicators: Tensor) -> Tensor:
-    """Return the chance that a segment lies within a phase, by length, axis and phase.
+    """Return how many segments end within a phase between two lengths, by length, axis and phase.
 
-    This is the lineal path function, which the chords of a phase determine and which no border
-    biases (Lu and Torquato 1992).
+    The chance that a segment lies within a phase is the lineal path function, which the chords of
+    a phase determine and which no border biases (Lu and Torquato 1992). Its values are all alike
+    where a phase is coarse; their differences from one length to the next are not, and the first
+    of them is the perimeter.
 
     Parameters
     ----------
@@ -40,17 +43,20 @@ def chord_statistics(indicators: Tensor) -> Tensor:
     Returns
     -------
     Tensor, shape (batch, statistics)
+        By axis and then by length: the chance of the shortest segment, and how much less every
+        longer one has than the one before it.
     """
     found = []
     for axis in (2, 3):
         whole = indicators
-        for length in range(1, LENGTHS[-1] + 1):
-            if length > 1:
-                places = whole.shape[axis] - 1
-                ends = indicators.narrow(axis, length - 1, places)
-                whole = whole.narrow(axis, 0, places) * ends
+        chances = [whole.mean((2, 3))]
+        for length in range(2, LENGTHS[-1] + 1):
+            places = whole.shape[axis] - 1
+            ends = indicators.narrow(axis, length - 1, places)
+            whole = whole.narrow(axis, 0, places) * ends
             if length in LENGTHS:
-                found.append(whole.mean((2, 3)))
+                chances.append(whole.mean((2, 3)))
+        found += [chances[0], *(a - b for a, b in pairwise(chances))]
     return torch.cat(found, 1)
 
 
