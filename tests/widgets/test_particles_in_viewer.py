@@ -235,6 +235,9 @@ def test_sections_of_one_process_are_alike_and_those_of_another_are_not(open_doc
     until(lambda: compare.comparisons.populations)
     distances = compare.comparisons.populations.distances
     assert set(distances) == {"angle (°)", "aspect", "area (um²)"}
+    ((real, generated),) = compare.comparisons.populations.densities.values()
+    assert generated == pytest.approx(real, rel=0.15)
+    assert pane.table.item(0, 0).text() == "grains per um²"
     assert distances["aspect"].p > 0.01
     assert distances["area (um²)"].p > 0.01
     from scipy.spatial import cKDTree

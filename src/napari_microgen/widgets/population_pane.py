@@ -131,7 +131,8 @@ class PopulationPane(QWidget):
         if result is None or result is self._result:
             return
         self._result = result
-        self.table.show_rows([table_row(n, d) for n, d in result.distances.items()])
+        counted = [(n, f"{a:.3g}", f"{b:.3g}", "", "") for n, (a, b) in result.densities.items()]
+        self.table.show_rows([*counted, *(table_row(n, d) for n, d in result.distances.items())])
         before = self.shown.value
         with self.shown.changed.blocked():
             self.shown.choices = tuple(result.distances)

@@ -33,32 +33,53 @@ LOWEST = 2
 """Lowest order of the roughness; order 1 is where a particle lies, not how rough it is."""
 
 
-def grains_in_section(image: PhaseImage, centre: Place | None = None) -> Sample:
-    """Return angle to the radius, aspect ratio and area of the grains of sections.
+@dataclass(frozen=True)
+class Description:
+    """Descriptors of the particles or grains of an image.
+
+    Attributes
+    ----------
+    values : dict of str to ndarray
+        A value per particle or grain.
+    count : int
+        Grains of a section, cut ones too; 0 of anything else.
+    area : float
+        Area that these lie in.
+    """
+
+    values: Sample
+    count: int = 0
+    area: float = 0.0
+
+
+def grains_in_section(image: PhaseImage, centre: Place | None = None) -> Description:
+    """Describe angle to the radius, aspect ratio and area of the grains of sections.
 
     Of a volume, the three sections through the centre. What was not indexed goes to the nearest
     grain; only whole grains count.
     """
     planes = [(image, centre)] if image.ndim == 2 else list(_planes(image, centre))
-    parts = []
+    parts, count, area = [], 0, 0.0
     for plane, middle in planes:
         section = read_section(plane, None if middle is None else (middle[0], middle[1]))
         stride = max(1, int(unit_length([section]) / POINTS_PER_UNIT))
         origin = section.centre[0] / stride, section.centre[1] / stride
         size = plane.voxel_size[0] * stride
         parts.append(section_descriptors(section.numbers[::stride, ::stride], origin, size))
-    return _named(pooled(parts), {"angle": "°", "area": f"{image.unit}²"})
+        count += section.n_grains
+        area += section.area * plane.voxel_size[0] ** 2
+    return Description(_named(pooled(parts), {"angle": "°", "area": f"{image.unit}²"}), count, area)
 
 
-def grains_in_volume(image: PhaseImage, centre: Place | None = None) -> Sample:
-    """Return angle, aspect ratio, volume, sphericity and wholeness of the grains of a volume."""
+def grains_in_volume(image: PhaseImage, centre: Place | None = None) -> Description:
+    """Describe angle, aspect ratio, volume, sphericity and wholeness of the grains of a volume."""
     _check_3d(image)
     found = volume_descriptors(image.data, centre, image.voxel_size)
-    return _named(found, {"angle": "°", "volume": f"{image.unit}³"})
+    return Description(_named(found, {"angle": "°", "volume": f"{image.unit}³"}))
 
 
-def particles(image: PhaseImage, _centre: Place | None = None) -> Sample:
-    """Return volume, surface, sphericity and roughness by order of the whole particles."""
+def particles(image: PhaseImage, _centre: Place | None = None) -> Description:
+    """Describe volume, surface, sphericity and roughness by order of the whole particles."""
     _check_3d(image)
     numbered = drop_border(image.data)
     if not numbered.any():
@@ -76,10 +97,10 @@ def particles(image: PhaseImage, _centre: Place | None = None) -> Sample:
         "volume": bodies.volumes, "surface": bodies.surfaces, "sphericity": bodies.sphericities
     }  # fmt: skip
     found |= {f"roughness, order {n + 1}": rough[:, n] for n in range(LOWEST - 1, rough.shape[1])}
-    return _named(found, {"volume": f"{image.unit}³", "surface": f"{image.unit}²"})
+    return Description(_named(found, {"volume": f"{image.unit}³", "surface": f"{image.unit}²"}))
 
 
-KINDS: dict[str, Callable[[PhaseImage, Place | None], Sample]] = {
+KINDS: dict[str, Callable[[PhaseImage, Place | None], Description]] = {
     "grains in sections": grains_in_section,
     "grains in a volume": grains_in_volume,
     "particles": particles,
@@ -96,11 +117,14 @@ class Populations:
     real, generated : dict of str to ndarray
         A value per particle or grain.
     distances : dict of str to Distance
+    densities : dict of str to (float, float)
+        Grains per area, real and generated, where they were counted.
     """
 
     real: Sample
     generated: Sample
     distances: Mapping[str, Distance]
+    densities: Mapping[str, tuple[float, float]]
 
 
 def compare_populations(
@@ -137,17 +161,21 @@ def compare_populations(
     images = (*real, generated)
     if centres and len(centres) != len(images):
         raise InputError(
-            f"There are {len(real)} real layers and {len(centres) - 1} centres; give one centre "
-            "per layer in the order of the layers, or none for the centroids."
+            f"{len(centres) - 1} centres do not fit {len(real)} real images; give one centre per "
+            "image in the order of the images, or none for the centroids."
         )
     describe, parts = KINDS[kind], []
     for i, (image, centre) in enumerate(zip(images, centres or [None] * len(images), strict=True)):
         parts.append(describe(image, centre))
-        if not len(next(iter(parts[-1].values()))):
+        if not len(next(iter(parts[-1].values.values()))):
             raise InputError(f"'{image.name}' holds nothing whole to measure; use a larger image.")
         yield (i + 1) / (len(real) + 1), f"measured {image.name}"
-    together, made = pooled(parts[:-1]), parts[-1]
-    yield Populations(together, made, sample_distances(together, made))
+    together, made = pooled([part.values for part in parts[:-1]]), parts[-1].values
+    densities = {}
+    if parts[-1].count:
+        first = sum(part.count for part in parts[:-1]) / sum(part.area for part in parts[:-1])
+        densities[f"grains per {generated.unit}²"] = first, parts[-1].count / parts[-1].area
+    yield Populations(together, made, sample_distances(together, made), densities)
 
 
 def _planes(
