@@ -67,3 +67,6 @@ def test_maps_that_cannot_be_are_refused(text, told):
 def test_more_phases_in_the_volume_than_in_the_image_are_refused():
     with pytest.raises(InputError, match=r"3 phases but .* only 2"):
         PhaseMap.guess(image((0.5, 0.5)), image((0.3, 0.3, 0.4)))
+    high, low = image((0.5, 0.5)), image((0.3, 0.3, 0.4))
+    with pytest.raises(InputError, match=r"3 phases but .* only 2"):
+        PhaseMap.parse("0:0,1:1", high.phases, low.phases)

@@ -180,6 +180,15 @@ def test_another_volume_of_the_material_can_be_given(model, volume, tmp_path):
     assert load_model(other.save(tmp_path / "other")).low is None
 
 
+def test_a_volume_in_another_unit_of_length_gives_the_same_in_that_unit(model, volume):
+    other = model.given([dataclasses.replace(volume, voxel_size=(200.0,) * 3, unit="nm")])
+    made, same = (m.generate((30, 30, 30), seed=1) for m in (other, model))
+    np.testing.assert_array_equal(made.data, same.data)
+    assert (made.unit, same.unit) == ("nm", "um")
+    for ours, theirs in ((made.voxel_size, same.voxel_size), (made.place, same.place)):
+        np.testing.assert_allclose(ours, 1000 * np.array(theirs))
+
+
 def test_phases_of_another_volume_are_told_by_their_labels(model, volume):
     swapped = PhaseImage.from_labels(
         np.where(volume.data == 0, 1, 7)[:, ::-1], voxel_size=(0.2,) * 3, unit="um"

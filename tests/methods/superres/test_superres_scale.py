@@ -77,6 +77,28 @@ def test_voxels_that_are_no_cubes_are_refused():
         Pair.of([labels((128, 128), 50), low], config)
 
 
+def test_a_factor_that_is_set_mends_no_long_voxels():
+    config = METHOD.config_class.from_preset("quick", scale_factor=4)
+    for fine, coarse, told in (
+        ((50, 80), (200,) * 3, "pixels of 'fine' are no squares"),
+        ((50, 50), (200, 200, 400), "voxels of 'coarse' are no cubes"),
+    ):
+        image, low = (
+            PhaseImage.from_labels(
+                np.indices((64,) * len(size)).sum(0) % 2, voxel_size=size, unit="nm", name=name
+            )
+            for name, size in (("fine", fine), ("coarse", coarse))
+        )
+        with pytest.raises(InputError, match=told):
+            Pair.of([image, low], config)
+
+
+def test_a_factor_that_contradicts_the_voxel_sizes_is_told():
+    assert "voxel sizes say 2" in pair(50, 100, scale_factor=4).warnings()[0]
+    assert pair(50, 100, scale_factor=2).warnings() == []
+    assert pair(1, 1, "pixel", "pixel", scale_factor=4).warnings() == []
+
+
 def test_a_factor_can_be_set_where_voxel_sizes_are_missing():
     assert pair(1, 1, "pixel", "pixel", scale_factor=2.65).factor == Fraction(64, 24)
     for value in (0.5, 9):

@@ -30,6 +30,7 @@ from napari_microgen.networks.superres_generator import SuperResGenerator
 from napari_microgen.phases import UNLABELLED, Phase, PhaseImage
 from napari_microgen.training.adversarial_config import SIDE
 from napari_microgen.training.device import choose_device
+from napari_microgen.units import METRES
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -113,6 +114,8 @@ class SuperResModel(Model):
     def given(self, images: Sequence[PhaseImage]) -> SuperResModel:
         """Return the same model at work on another low-resolution volume.
 
+        The result is then measured in the unit of that volume.
+
         Raises
         ------
         InputError
@@ -126,12 +129,13 @@ class SuperResModel(Model):
         low = images[0]
         if low.kind != "labels" or low.ndim != 3:
             raise InputError(
-                f"'{low.name}' is a {low.ndim}D image of {low.kind} values; a SuperRes model needs "
+                f"'{low.name}' is a {low.ndim}D image of {low.kind}; a SuperRes model needs "
                 "a 3D volume of labels."
             )
+        origin = _measured_in(low.unit, self.origin)
         _check_voxel_size(low, self.origin)
-        known = trained_phases(self.origin)
-        return SuperResModel(self.origin, self.generator, _reindexed(low, known))
+        known = trained_phases(origin)
+        return SuperResModel(origin, self.generator, _reindexed(low, known))
 
     @property
     def factor(self) -> Fraction:
@@ -316,10 +320,21 @@ def _reindexed(low: PhaseImage, known: Sequence[Phase]) -> PhaseImage:
     return dataclasses.replace(low, data=table[low.data], phases=tuple(known), _cache={})
 
 
+def _measured_in(unit: str, origin: Origin) -> Origin:
+    """Return an origin with the generated voxels in another unit of length, if it can be."""
+    if not {unit, origin.unit} <= METRES.keys():
+        return origin
+    ratio = METRES[origin.unit] / METRES[unit]
+    z, y, x = (float(f"{size * ratio:.12g}") for size in origin.voxel_size)
+    return dataclasses.replace(origin, voxel_size=(z, y, x), unit=unit)
+
+
 def _check_voxel_size(low: PhaseImage, origin: Origin) -> None:
     told = origin.data[-1]
-    same = low.unit == told["unit"] and np.allclose(low.voxel_size, told["voxel_size"], rtol=0.01)
-    if not same:
+    given, wanted = (METRES.get(unit) for unit in (low.unit, told["unit"]))
+    same = low.unit == told["unit"] or (given is not None and wanted is not None)
+    sizes = np.array(low.voxel_size) * (given or 1.0)
+    if not same or not np.allclose(sizes / (wanted or 1.0), told["voxel_size"], rtol=0.01, atol=0):
         raise InputError(
             f"'{low.name}' has voxels of {' x '.join(f'{s:g}' for s in low.voxel_size)} "
             f"{low.unit}, but the model was trained for "

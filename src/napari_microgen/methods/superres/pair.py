@@ -9,7 +9,13 @@ import numpy as np
 
 from napari_microgen.errors import InputError
 from napari_microgen.methods.superres.phase_map import PhaseMap
-from napari_microgen.methods.superres.scale import nearest_factor, voxel_ratio
+from napari_microgen.methods.superres.scale import (
+    TOLERANCE,
+    check_edges,
+    nearest_factor,
+    stated_ratio,
+    voxel_ratio,
+)
 from napari_microgen.training.adversarial_config import SIDE
 
 if TYPE_CHECKING:
@@ -72,6 +78,7 @@ class Pair:
             )
         if low.ndim != 3:
             raise InputError(f"'{low.name}' is {low.ndim}D; the low-resolution image must be 3D.")
+        check_edges(images, low)
         stated = config.scale_factor or voxel_ratio(images, low)
         factor = nearest_factor(stated)
         if config.phase_map:
@@ -125,6 +132,12 @@ class Pair:
                 f"The scale factor {float(self.factor):.4g} is the nearest possible one to "
                 f"{self.stated:.4g}, so features come out {100 * abs(gap):.1f} % too "
                 f"{'small' if gap > 0 else 'large'}."
+            )
+        ratio = stated_ratio(self.images, self.low)
+        if ratio is not None and abs(self.stated / ratio - 1) > TOLERANCE:
+            told.append(
+                f"The scale factor is set to {self.stated:.4g}, but the voxel sizes say "
+                f"{ratio:.4g}; set it to 0 to follow them, or correct the layer scales."
             )
         merged = self.phase_map.matrix @ self.images[0].fractions
         gaps = abs(merged - self.low.fractions)

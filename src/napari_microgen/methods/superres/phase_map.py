@@ -47,8 +47,9 @@ class PhaseMap:
         ------
         InputError
             If it is written otherwise, names labels that do not occur, or leaves a phase of
-            image or volume without a partner.
+            image or volume without a partner, or if the volume has more phases than the image.
         """
+        _check_counts("the image", high, "The volume", low)
         pairs = _pairs(text)
         highs, lows = [p.value for p in high], [p.value for p in low]
         for name, known, given in (
@@ -88,11 +89,7 @@ class PhaseMap:
             If the volume has more phases than the image, or there are too many to guess.
         """
         high_count, low_count = image.n_phases, low.n_phases
-        if low_count > high_count:
-            raise InputError(
-                f"'{low.name}' has {low_count} phases but '{image.name}' only {high_count}; the "
-                "image must show every phase of the volume, so merge some of the volume's."
-            )
+        _check_counts(f"'{image.name}'", image.phases, f"'{low.name}'", low.phases)
         fixed = _by_name(image.phases, low.phases)
         choices = [[fixed[i]] if i in fixed else list(range(low_count)) for i in range(high_count)]
         if np.prod([len(c) for c in choices], dtype=float) > MAX_GUESSES:
@@ -108,7 +105,10 @@ class PhaseMap:
 
         best = min(complete, key=misfit, default=None)
         if best is None:  # names alone leave a phase of the volume without a partner
-            raise InputError("The phase map cannot be guessed from the phases' names; set it.")
+            raise InputError(
+                f"The names of the phases of '{image.name}' and '{low.name}' leave a phase of the "
+                "volume without a partner; set the phase map, or correct the names."
+            )
         return cls(image.phases, low.phases, best)
 
     @property
@@ -129,6 +129,14 @@ class PhaseMap:
         return ", ".join(
             f"{phase.name} ({phase.value}) looks like {self.low[j].name} ({self.low[j].value})"
             for phase, j in zip(self.high, self.partners, strict=True)
+        )
+
+
+def _check_counts(image: str, high: Sequence[Phase], volume: str, low: Sequence[Phase]) -> None:
+    if len(low) > len(high):
+        raise InputError(
+            f"{volume} has {len(low)} phases but {image} only {len(high)}; the image must show "
+            "every phase of the volume, so merge some of the volume's."
         )
 
 

@@ -45,21 +45,15 @@ def voxel_ratio(images: Sequence[PhaseImage], low: PhaseImage) -> float:
     Raises
     ------
     InputError
-        If a voxel size is missing, the voxels are no cubes, or the volume is the finer one or
-        more than eight times as coarse.
+        If a voxel size is missing, or the volume is the finer one or more than eight times as
+        coarse.
     """
-    if not _comparable([*images, low]):
+    ratio = stated_ratio(images, low)
+    if ratio is None:
         raise InputError(
             f"The voxel sizes of '{images[0].name}' and '{low.name}' are needed to derive the "
             "scale factor from; set the scale of both layers, or the setting scale_factor."
         )
-    edges = _metres(low)
-    if max(edges) > (1 + TOLERANCE) * min(edges):
-        raise InputError(
-            f"The voxels of '{low.name}' are no cubes ({_text(low)}); resample the volume first, "
-            "or correct the layer scale."
-        )
-    ratio = edges[0] / float(np.mean([_metres(image)[-2:] for image in images]))
     ends = f"the voxels of '{low.name}' ({_text(low)}) are {{}} the pixels of " + (
         f"'{images[0].name}' ({_text(images[0])})"
     )
@@ -73,7 +67,27 @@ def voxel_ratio(images: Sequence[PhaseImage], low: PhaseImage) -> float:
             f"The scale factor would be {ratio:.3g}, as {ends.format('so much larger than')}; at "
             "most 8 is possible, so coarsen the image, or correct the layer scales."
         )
-    return float(ratio)
+    return ratio
+
+
+def stated_ratio(images: Sequence[PhaseImage], low: PhaseImage) -> float | None:
+    """Return the ratio of voxel to pixel as the sizes have it; None where they tell nothing."""
+    if not _comparable([*images, low]):
+        return None
+    return float(_metres(low)[0] / np.mean([_metres(image)[-2:] for image in images]))
+
+
+def check_edges(images: Sequence[PhaseImage], low: PhaseImage) -> None:
+    """Raise `InputError` where voxels are no cubes or pixels no squares."""
+    for image, edges, shape in (
+        *((i, i.voxel_size[-2:], "pixels of '{}' are no squares") for i in images),
+        (low, low.voxel_size, "voxels of '{}' are no cubes"),
+    ):
+        if max(edges) > (1 + TOLERANCE) * min(edges):
+            raise InputError(
+                f"The {shape.format(image.name)} ({_text(image)}); resample it first, or correct "
+                "the layer scale."
+            )
 
 
 def _comparable(images: Sequence[PhaseImage]) -> bool:
