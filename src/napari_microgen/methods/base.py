@@ -833,9 +833,10 @@ class Method(ABC):
             raise InputError(f"{self.title} takes {count} images, not {len(data)}.")
         for image, wanted in zip(data, self.inputs_of(len(data)), strict=True):
             if image.kind not in wanted.kinds:
+                mend = "; segment it first" if image.kind in ("grey", "colour") else ""
                 raise InputError(
                     f"'{image.name}' holds {image.kind} values; {self.title} needs "
-                    f"{' or '.join(wanted.kinds)} for {wanted.title.lower()}."
+                    f"{' or '.join(wanted.kinds)} for {wanted.title.lower()}{mend}."
                 )
             if image.ndim not in wanted.ndims:
                 raise InputError(
