@@ -46,7 +46,7 @@ def show_segmentation(driver: Driver, train) -> None:
     viewer.layers["Particles: numbered"].visible = False
     for layer in viewer.layers[:-1]:
         layer.visible = layer.name.startswith("Particles: CT")
-    viewer.canvas.grid.enabled, viewer.canvas.grid.shape = True, (2, 4)
+    viewer.canvas.grid.enabled, viewer.canvas.grid.shape = True, (3, 3)
     viewer.fit_to_view()
     driver.shoot("shell_segmentation")
     viewer.canvas.grid.enabled = False

@@ -82,6 +82,10 @@ def test_grey_volumes_are_segmented_first():
     last = list(Shells().train([scan], SETTINGS))[-1]
     assert last.step >= 10
     assert last.model.origin.kind == "numbered"
+    shown = {name: values for _, name, values in Shells().intermediates([scan], SETTINGS)}
+    bright = next(name for name in shown if name.startswith("above"))
+    assert 75 < float(bright.split()[1]) < 145  # in the scan's own grey values
+    assert 60 < shown["smoothed"].min() < shown["smoothed"].max() < 165
 
 
 # ---------------------------------------------------------------------- the model

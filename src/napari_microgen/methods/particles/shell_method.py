@@ -95,9 +95,12 @@ class Shells(Method):
         if data[0].kind == "numbered":
             return [(0, "whole particles", particles_of(data[0], settings))]
         found = segmentation_of(data[0], settings)
+        low, high = data[0].value_range
+        smoothed = found.smoothed * np.float32(high - low) + np.float32(low)
+        threshold = found.threshold * (high - low) + low
         return [
-            (0, "smoothed", found.smoothed),
-            (0, f"above {found.threshold:.4g}", found.bright),
+            (0, "smoothed", smoothed),
+            (0, f"above {threshold:.4g}", found.bright),
             (0, "watershed", found.basins),
             (0, "connected pieces", found.pieces),
             (0, "merged", found.merged),
