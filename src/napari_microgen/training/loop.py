@@ -160,8 +160,9 @@ class TrainingLoop:
             for message in self._trainable.prepare():
                 yield self._report(preview=False, message=message)
             self._measure()
-            self._save()  # a place that cannot be written to is better known now than in a minute
         self._clock.start(self.tally)
+        if stored is None:
+            self._save()  # a place that cannot be written to is better known now than in a minute
         try:
             yield self._report(preview=True)
             while not self._finished():

@@ -1,0 +1,54 @@
+import time
+
+import numpy as np
+import pytest
+import torch
+from tiny_method import TinyConfig, TinyModel
+
+from napari_microgen.methods.base import Origin
+from napari_microgen.phases import PhaseImage
+from napari_microgen.training.loop import Schedule, TrainingLoop
+
+PREPARING = 0.4
+
+
+class SlowToStart:
+    """A training that is long made ready and then done in no time."""
+
+    device = torch.device("cpu")
+    device_reason = ""
+
+    def prepare(self):
+        time.sleep(PREPARING)
+        yield "Ready."
+
+    def step(self, index):
+        yield
+        return {"loss": 0.0}
+
+    def state(self):
+        return {}
+
+    def load_state(self, state):
+        pass
+
+    def score(self):
+        return {"mean": 1.0, "selection": 1.0}
+
+    def snapshot(self, steps, seconds, fidelity):
+        image = PhaseImage.from_labels(np.eye(8, dtype=np.uint8))
+        origin = Origin.of_training("tiny", TinyConfig(), [image], self.device)
+        return TinyModel(origin, image.fractions)
+
+    def rebuild(self, origin, tensors):
+        return TinyModel.from_tensors(origin, tensors)
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_making_ready_counts_once(tmp_path, kept):
+    checkpoint = tmp_path / "run" if kept else None
+    loop = TrainingLoop(SlowToStart, Schedule(60, 2, 1, 0, 0), "same", checkpoint)
+    began = time.perf_counter()
+    *_, last = loop.run(resume=False)
+    assert last.step == 2
+    assert PREPARING <= last.seconds <= time.perf_counter() - began
