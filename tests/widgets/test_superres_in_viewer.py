@@ -99,10 +99,34 @@ def test_the_phase_map_is_edited_in_a_table(train, until):
     for box in train.phase_map.partners:
         box.value = 0
     until(lambda: "without a partner" in train.check_line.text())
+    train.phase_map.partners[2].value = 1  # what was chosen before is not taken back
+    until(lambda: train.plan is not None)
+    assert train.plan.config.phase_map == "0:0,1:0,2:1"
     train.phase_map.guess()
     until(lambda: train.plan is not None)
     assert train.form.editors["phase_map"].value == ""
     assert [box.value for box in train.phase_map.partners] == [0, 1, 0]
+
+
+def test_a_map_that_names_mislead_is_set_in_the_table(train, viewer, until):
+    viewer.layers["section"].features = names("void", "void", "void")
+    viewer.layers["volume"].features = names("void", "solid")
+    until(lambda: "without a partner" in train.check_line.text())
+    assert [box.value for box in train.phase_map.partners] == [0, 0, 0]
+    train.phase_map.partners[1].value = 1
+    until(lambda: train.plan is not None)
+    assert train.plan.config.phase_map == "0:0,1:1,2:0"
+
+
+def test_the_table_follows_labels_that_the_map_does_not_know(train, viewer, until):
+    train.phase_map.partners[2].value = 1
+    until(lambda: train.plan is not None)
+    section = viewer.layers["section"]
+    section.data = np.array([0, 3, 200], np.uint8)[section.data]
+    until(lambda: "which the image does not have" in train.check_line.text())
+    train.phase_map.partners[1].value = 1
+    until(lambda: train.plan is not None)
+    assert train.plan.config.phase_map == "0:0,3:1,200:0"
 
 
 def test_other_methods_have_no_phase_map(train):

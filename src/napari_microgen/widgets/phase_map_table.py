@@ -53,19 +53,24 @@ class PhaseMapTable(QObject):
         self._show_table(False)
 
     def offer(self, images: Sequence[PhaseImage]) -> None:
-        """Show the map of an image and a volume, the last of `images`."""
+        """Show the map of an image and a volume, the last of `images`.
+
+        A map that cannot be is left as it was chosen; where none can be guessed, every phase
+        looks like the volume's first.
+        """
         high, low = images[0], images[-1]
         if self._shown != (high.phases, low.phases):
             self._make_rows(high.phases, low.phases)
+        partners: tuple[int, ...]
         try:
-            phase_map = (
+            partners = (
                 PhaseMap.parse(self._editor.value, high.phases, low.phases)
                 if self._editor.value
                 else PhaseMap.guess(high, low)
-            )
-        except InputError:
-            return  # the check has said why
-        for box, partner in zip(self.partners, phase_map.partners, strict=True):
+            ).partners
+        except InputError:  # the check says why
+            partners = () if self._editor.value else (0,) * len(high.phases)
+        for box, partner in zip(self.partners, partners, strict=False):
             with box.changed.blocked():
                 box.value = low.phases[partner].value
         self.guess_button.setEnabled(bool(self._editor.value))

@@ -162,6 +162,7 @@ class TrainWidget(Scrolled):
             return
         self.check_line.tell("Checking…")
         self._check_task = self.jobs.new_task("Checking the images", self._check_steps(config))
+        self._check_task.yielded.connect(self._on_read)
         self._check_task.ended.connect(self._on_checked)
         self._check_task.start()
 
@@ -169,6 +170,15 @@ class TrainWidget(Scrolled):
         method, images = self.chosen_method, self._images
         layers, zero = self.inputs.layers, self.inputs.zero_meaning
         return lambda _stopping: check_steps(method, images, layers, zero, config)
+
+    @Slot(object)
+    def _on_read(self, images: tuple[PhaseImage, ...]) -> None:
+        """Keep what was read, and let the user mend what may be wrong with it."""
+        if self.sender() is not self._check_task or self._check_timer.isActive():
+            return  # something was edited meanwhile
+        self._images = images
+        if self.phase_map is not None:
+            self.phase_map.offer(images)
 
     @Slot(object)
     def _on_checked(self, outcome: Outcome) -> None:
@@ -179,10 +189,7 @@ class TrainWidget(Scrolled):
             self.note_line.tell("")
             self.check_line.fail(sentence(outcome.error, "Checking the images"))
             return
-        self._images = outcome.value.images
         self._set_plan(outcome.value)
-        if self.phase_map is not None:
-            self.phase_map.offer(self._images)
 
     def _set_plan(self, plan: TrainingPlan | None) -> None:
         self.plan = plan
@@ -318,10 +325,13 @@ def check_steps(
     zero: Zero,
     config: Config,
 ) -> Steps:
-    """Read the layers, unless that has been done, and plan the training; runs in a thread."""
+    """Read the layers, unless that has been done, and plan the training; runs in a thread.
+
+    Yields what was read.
+    """
     if images is None:
         images = read_layers(layers, zero, method.inputs)
-        yield
+    yield images
     return plan_training(method, images, zero, config)
 
 
