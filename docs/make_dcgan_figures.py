@@ -90,11 +90,12 @@ def train_in(driver: Driver) -> None:
     driver.wait(lambda: train.plan is not None, 60)
     driver.shoot("dcgan_form")
     editors = train.form.editors
-    editors["steps"].value, editors["preview_seconds"].value = 400, 2.0
+    editors["steps"].value, editors["minutes"].value = 400, 60.0
+    editors["preview_seconds"].value = 2.0
     driver.wait(lambda: train.plan is not None, 60)
     train.start_button.click()
     training = train.jobs.training
-    driver.wait(lambda: training.progress is not None and training.progress.step >= 200, 3600)
+    driver.wait(lambda: training.progress is not None and training.progress.step >= 60, 3600)
     viewer.layers["preview"].visible = False
     viewer.layers["preview confidence"].visible = True
     driver.shoot("dcgan_training")
