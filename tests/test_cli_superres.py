@@ -104,6 +104,14 @@ def test_what_cannot_be_is_told_in_a_sentence(model, folder, capsys, monkeypatch
     assert told in errors and errors.count("\n") == 1
 
 
+def test_a_result_too_small_to_be_compared_is_told(model, folder, capsys, monkeypatch):
+    monkeypatch.chdir(folder)
+    words = ("--shape", "1", "1", "1", "--disagreement", "where.tif")
+    code, _, errors = run(capsys, "generate", model, "--out", "out.tif", *words)
+    assert code == 2
+    assert "too small to be compared" in errors.splitlines()[-1]
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [

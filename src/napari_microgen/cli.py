@@ -166,6 +166,11 @@ def _uncertainty(options: argparse.Namespace, model: Model, sample: Sample) -> d
     if found is not None:
         result["disagreement"] = found.share
     if found is not None and options.disagreement is not None:
+        if found.where.size == 0:
+            raise InputError(
+                "The volume is too small to be compared with the low-resolution one; choose a "
+                "larger shape, or leave out --disagreement."
+            )
         write_tiff(
             options.disagreement, found.where.astype("uint8"), voxel_size=found.voxel_size,
             unit=found.unit, provenance=sample.provenance,

@@ -253,3 +253,11 @@ def test_closing_the_viewer_while_it_runs_ends_cleanly(sides, viewer):
     task = sides.bench._task
     viewer.close()
     assert task.wait(0)
+
+
+def test_thousands_of_labels_are_refused_and_not_listed(sides, viewer, run):
+    numbers = np.arange(32**3).reshape(32, 32, 32)
+    sides.inputs.pickers[0].value = viewer.add_labels(numbers, name="grains")
+    assert len(sides.phase.choices) <= 13
+    run(sides, sides.flux_button)
+    assert "different labels" in sides.state_line.text()

@@ -216,6 +216,20 @@ def test_an_ensemble_shows_where_seeds_differ(generate, viewer, until):
     assert "Mean entropy" in generate.state_line.text()
 
 
+def test_a_result_too_small_to_be_compared_is_shown_without_disagreement(generate, viewer, until):
+    for side in generate.shape:
+        side.value = 2
+    generated(generate, until)
+    assert "generated, seed 0 disagreement" not in viewer.layers
+    assert "too small to be compared" in generate.state_line.text()
+
+
+def test_one_seed_is_no_ensemble(generate):
+    generate.ensemble.value = 1
+    assert "differs nowhere" in generate.check_line.text()
+    assert not generate.generate_button.isEnabled()
+
+
 def test_another_volume_of_the_material_can_be_chosen(generate, viewer, until):
     volume = viewer.layers["volume"]
     other = viewer.add_labels(

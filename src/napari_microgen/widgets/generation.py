@@ -89,7 +89,11 @@ class GenerationPlan:
         return self.model.bytes_needed(self.shape, self.probabilities) + entropy
 
     def check(self) -> None:
-        """Raise `InputError` if the shape is impossible or does not fit into memory."""
+        """Raise `InputError` if the shape is impossible or too large, or one seed an ensemble."""
+        if self.ensemble == 1:
+            raise InputError(
+                "An ensemble of one seed differs nowhere; choose two seeds or more, or 0 for none."
+            )
         self.model.check_shape(self.shape, self.periodic)
         check_memory(self.bytes_needed, "This volume", "choose a smaller shape")
 
@@ -158,7 +162,7 @@ def generation_steps(
         layers.insert(0, surface_layer(plan, sample))
     found = plan.model.disagreement(sample)
     marks = []
-    if found is not None and plan.disagreement:
+    if found is not None and plan.disagreement and found.where.size:
         marks.append(disagreement_layer(found, plan, sample))
     return Generated(layers, time.perf_counter() - started, marks, placed, remark(found, sample))
 
@@ -222,7 +226,9 @@ def disagreement_layer(found: Disagreement, plan: GenerationPlan, sample: Sample
 def remark(found: Disagreement | None, sample: Sample) -> str:
     """Return how well a volume agrees with what it was made from, and how sure it is."""
     told = []
-    if found is not None:
+    if found is not None and found.where.size == 0:
+        told.append("It is too small to be compared with the low-resolution volume.")
+    elif found is not None:
         told.append(f"{100 * found.share:.1f} % of the low-resolution voxels look different in it.")
     if sample.entropy is not None:
         told.append(f"Mean entropy over the seeds: {sample.entropy.mean(dtype=float):.3f} of 1.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from magicgui.widgets import ComboBox, SpinBox
 from qtpy.QtCore import Slot
 from qtpy.QtWidgets import QLabel, QProgressBar
@@ -12,6 +13,7 @@ from napari_microgen.errors import InputError
 from napari_microgen.io.layers import METADATA_KEY, layer_phases
 from napari_microgen.methods.base import Input
 from napari_microgen.metrics.sides import spread
+from napari_microgen.phases import MAX_PHASES, different_values
 from napari_microgen.widgets.convergence_pane import ConvergencePane
 from napari_microgen.widgets.form import add_row, two_columns
 from napari_microgen.widgets.generate import boxed
@@ -152,7 +154,9 @@ class PeriodicSidesWidget(Scrolled):
         self._rows.setRowVisible(self.inputs.zero.native, layer is not None)
         self._rows.setRowVisible(self.new_volume, layer is None and model is not None)
         if layer is not None:
-            phases = layer_phases(layer)
+            # Of particles or grains, which may be thousands, a few will do: they are refused.
+            values = different_values(np.asarray(layer.data))[: MAX_PHASES + 1]
+            phases = layer_phases(layer, values)
         else:
             phases = model.origin.phases if model is not None else ()
         choices = [(p.name, p.value) for p in phases]
