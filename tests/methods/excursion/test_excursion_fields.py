@@ -145,3 +145,11 @@ def test_model_and_image_are_smoothed_alike():
     n = min(len(t.lags) for t in targets)
     found = np.mean([t.curves[0, 0, :n] for t in targets], axis=0)
     assert np.abs(found - curves[:n])[:8].max() < 6e-3
+
+
+def test_repeating_fields_have_no_mean_so_that_every_volume_fills_what_the_material_does():
+    coarse = bump_weights(20.0, 100)[None]
+    for seed in range(3):
+        (volume,) = periodic_fields(coarse, (0,), (48, 40, 44), seed)
+        assert abs(float(volume.double().mean())) < 1e-5
+        assert float(volume.var()) == pytest.approx(1, abs=0.7)

@@ -49,7 +49,8 @@ def test_critics_learn_first_and_then_the_network(run):
     losses = {item.step: item.losses for item in run if item.losses}
     assert run[-1].step == 6
     assert all(set(found) == {"critic"} for step, found in losses.items() if step <= 3)
-    assert set(losses[6]) == {"critic", "network", "covariances"}
+    matched = {"chords", "euler", "patterns", "covariances"}
+    assert set(losses[6]) == {"critic", "network"} | matched
 
 
 def test_the_network_leaves_the_calibrated_set_only_after_the_critics_have_learned(
