@@ -85,7 +85,7 @@ def read_layers(
             sizes = " or ".join(f"{n}D" for n in wanted.ndims)
             raise InputError(
                 f"Open an image for '{wanted.title}': {kinds}, {sizes}, with one time point or "
-                "channel of a series."
+                f"channel of a series. {wanted.help}"
             )
         if wanted.optional and layer is not None and left_out:
             raise InputError("Choose the images in order; one between two others is missing.")

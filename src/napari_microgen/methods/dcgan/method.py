@@ -37,7 +37,8 @@ class DCGAN(Method):
     )  # fmt: skip
     inputs = (
         Input("volume", "Volume", "A 3D volume of labels, at least 64 voxels along every axis "
-              "(32 with 'side' set to 32).", ndims=(3,)),
+              "(32 with 'side' set to 32); slicegan and fieldgan learn from 2D images.",
+              ndims=(3,)),
     )  # fmt: skip
 
     def check(self, data: Sequence[PhaseImage], config: Config) -> list[str]:
