@@ -92,6 +92,23 @@ def test_grains_are_trained_on_several_layers_with_centres_from_points(open_dock
     assert train.jobs.models[0].model.origin.method == "grains"
 
 
+def test_the_preview_is_seen_wherever_the_viewer_looks(open_dock, viewer, until):
+    viewer.add_labels(np.zeros((80, 9, 9), int), name="other", scale=(0.1,) * 3,
+                      units=("um",) * 3, axis_labels=("z", "y", "x"), visible=False)  # fmt: skip
+    viewer.dims.set_point(0, 6.0)
+    train = open_dock("Train")
+    train.method.value = "grains"
+    train.inputs.pickers[0].value = [viewer.layers["EBSD 1"]]
+    for name, value in {**TINY, "preview_seconds": 1.0}.items():
+        train.form.editors[name].value = value
+    until(lambda: train.plan)
+    train.start_button.click()
+    until(lambda: "preview" in viewer.layers)
+    low, high = viewer.layers["preview"].extent.world[:, 0]
+    assert low <= viewer.dims.point[0] <= high
+    until(lambda: not train.jobs.training.status.running)
+
+
 def test_too_few_centres_are_told_of(open_dock, viewer, until):
     train = open_dock("Train")
     train.method.value = "grains"

@@ -24,8 +24,10 @@ def add_beside(viewer: ViewerModel, layers: Sequence[Layer], others: Sequence[La
     for layer in layers:
         layer.translate = place[-layer.ndim :]
         viewer.add_layer(layer)
-    if was_flat and layers[-1].ndim == 3:
-        viewer.dims.set_point(0, float(layers[-1].extent.world[:, 0].mean()))
+    if layers[-1].ndim == 3:
+        low, high = layers[-1].extent.world[:, 0]
+        if was_flat or not low <= viewer.dims.point[-3] <= high:
+            viewer.dims.set_point(viewer.dims.ndim - 3, float((low + high) / 2))
     viewer.fit_to_view()
 
 
