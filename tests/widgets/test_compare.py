@@ -150,7 +150,9 @@ def test_the_selection_is_copied_for_a_spreadsheet(compare, press, qtbot):
     press()
     compare.copy_button.click()
     lines = [line.split("\t") for line in QApplication.clipboard().text().splitlines()]
-    assert lines[0] == ["Phase", "Metric", "Axis", "Real", "Generated", "Error", "Noise"]
+    assert lines[0] == [
+        "Phase", "Metric", "Axis", "Real", "Generated", "Error", "Noise", "Spread",
+    ]  # fmt: skip
     assert lines[1:] == compare.table.texts
     compare.table.topLevelItem(0).child(2).setSelected(True)
     qtbot.keyClick(compare.table, Qt.Key.Key_C, Qt.KeyboardModifier.ControlModifier)
@@ -182,6 +184,22 @@ def test_curves_of_the_chosen_phase_are_drawn(compare, press):
     np.testing.assert_allclose(drawn[0].getData()[1], curve.real[np.isfinite(curve.real)])
     np.testing.assert_allclose(drawn[1].getData()[1], curve.generated)
     assert len(compare.plots.plots["chord"].listDataItems()) == 6  # two sides, three axes
+
+
+def test_volumes_show_how_much_their_pieces_vary(compare, press, viewer):
+    viewer.add_labels(phases_of((48, 48, 48), seed=2), name="real volume", **UNITS)
+    compare.inputs.pickers[0].value = viewer.layers["real volume"]
+    only(compare, "transport")
+    result = press()
+    row = next(r for r in result.rows if r.key == ("volume_fraction", (0,), None))
+    shown = cells(compare, "volume fraction")[0]
+    assert float(shown[-1]) == pytest.approx(np.std(row.generated) / np.std(row.real), abs=0.02)
+    compare.plots.phase.setCurrentIndex(0)
+    real, generated = compare.plots.plots["d_rel"].listDataItems()
+    np.testing.assert_allclose(real.getData()[0], row.real)
+    along = [r.generated for r in result.rows if r.key[:2] == ("d_rel", (0,))]
+    assert len(along) == 3
+    np.testing.assert_allclose(generated.getData()[1], np.mean(along, axis=0))
 
 
 def test_numbers_per_phase_go_into_the_features_of_both_layers(compare, press, viewer):

@@ -129,10 +129,12 @@ def d_rel_by_fraction(rows: Sequence[Row], phase: int) -> dict[str, NDArray[np.f
     dict from {"real", "generated"} to ndarray, shape (n_cubes, 2)
         Volume fraction, and relative diffusivity as the mean over the axes.
     """
-    mine = {row.key.metric: row for row in over_axes(rows) if row.key.phases == (phase,)}
+    metrics = ("volume_fraction", "d_rel")
+    chosen = [r for r in rows if r.key.metric in metrics and r.key.phases == (phase,)]
+    mine = {row.key.metric: row for row in over_axes(chosen)}
     pairs = {}
     for side in SIDES:
-        values = [getattr(mine[m], side) if m in mine else () for m in ("volume_fraction", "d_rel")]
+        values = [getattr(mine[m], side) if m in mine else () for m in metrics]
         pairs[side] = np.array(list(_pairs(*values)), float).reshape(-1, 2)
     return pairs
 

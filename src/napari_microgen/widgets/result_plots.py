@@ -11,6 +11,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox, QLabel, QVBoxLayout, QWidget
 
 from napari_microgen.metrics.report import Report
+from napari_microgen.metrics.spread import d_rel_by_fraction
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,11 +25,13 @@ if TYPE_CHECKING:
 GENERATED = "#e69f00"
 STYLES = {None: Qt.PenStyle.SolidLine, 0: Qt.PenStyle.SolidLine, 1: Qt.PenStyle.DashLine,
           2: Qt.PenStyle.DotLine}  # fmt: skip
+SPREAD = "d_rel"
 HEADINGS = {
     "s2": "<b>Two-point correlation S2</b> over distance, {unit}",
     "chord": "<b>Share of chords no longer than</b> length, {unit}; "
     "along z solid, y dashed, x dotted",
     "spectrum": "<b>Fourier profile</b> of sections, log10, over frequency, 1/{unit}",
+    SPREAD: "<b>Relative diffusivity</b> over volume fraction, a dot per piece",
 }
 HEIGHT = 190
 
@@ -106,6 +109,8 @@ class ResultPlots(QWidget):
     def _draw_curves(self, plot: Any, name: str, phase: int, color: str) -> bool:
         """Draw one phase's curves of a kind; return whether there are any."""
         result = self._result
+        if name == SPREAD:
+            return self._draw_spread(plot, phase, color)
         if not isinstance(result, Report):
             if result is None or name != "s2" or phase >= len(result.s2):
                 return False
@@ -120,6 +125,16 @@ class ResultPlots(QWidget):
             pen = pg.mkPen(GENERATED, width=1.5, style=style)
             plot.plot(*finite(curve.x, curve.generated), pen=pen)
         return bool(curves)
+
+    def _draw_spread(self, plot: Any, phase: int, color: str) -> bool:
+        """Draw relative diffusivity over volume fraction (paper 000, figures S2 and S3)."""
+        result = self._result
+        if not isinstance(result, Report) or len(result.part_shape) == 2:
+            return False
+        pieces = d_rel_by_fraction(result.rows, phase)
+        for side, brush in (("real", color), ("generated", GENERATED)):
+            plot.addItem(pg.ScatterPlotItem(*pieces[side].T, size=6, pen=None, brush=brush))
+        return all(len(pieces[side]) for side in pieces)
 
     @staticmethod
     def _curves(report: Report, name: str, phase: int) -> Iterator[Curve]:

@@ -48,7 +48,7 @@ class Cell:
     grade: str = ""
 
 
-COMPARED_COLUMNS = ("Phase", "Metric", "Axis", "Real", "Generated", "Error", "Noise")
+COMPARED_COLUMNS = ("Phase", "Metric", "Axis", "Real", "Generated", "Error", "Noise", "Spread")
 MEASURED_COLUMNS = ("Phase", "Metric", "Axis", "Value")
 PHASE, METRIC, AXIS = range(3)
 """Positions of the columns that both have."""
@@ -60,6 +60,8 @@ COLUMN_HINTS = {
     "Generated": "Mean over pieces of the generated volume.",
     "Error": "Generated over real, minus 1.",
     "Noise": "Difference over the standard deviation between pieces of the real image.",
+    "Spread": "Standard deviation between pieces, generated over real: 1 if both vary as much, far "
+    "below if all generated pieces are alike.",
     "Value": "Of the whole image.",
 }
 
@@ -94,6 +96,7 @@ def _compared_rows(report: Report) -> list[tuple[Cell, ...]]:
             _number(report.generated, row.key, row.generated, "it is undefined"),
             _error(row.relative_error),
             _noise(row),
+            _spread(row),
         )
         for row in sorted(report.rows, key=lambda r: _order(r.key))
     ]
@@ -164,6 +167,13 @@ def _noise(row: Row) -> Cell:
         return Cell("–", -np.inf, f"{why}: nothing to compare with")
     name = grade(deviation)
     return Cell(f"{deviation:.1f}", deviation, f"{name}: {COLUMN_HINTS['Noise']}", name)
+
+
+def _spread(row: Row) -> Cell:
+    ratio = row.std_ratio
+    if not np.isfinite(ratio):
+        return Cell("–", -np.inf, "one side has no spread between pieces")
+    return Cell(f"{ratio:.2f}", ratio, COLUMN_HINTS["Spread"])
 
 
 def grade(deviation: float) -> str:

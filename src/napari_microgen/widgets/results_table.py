@@ -40,7 +40,7 @@ ROWS = 12
 """Rows that are seen at least."""
 
 WIDEST_NUMBER = "0.002224"
-WIDEST = {"Error": "+10.2 %", "Noise": "10.5"}
+WIDEST = {"Error": "+10.2 %", "Noise": "10.5", "Spread": "0.85"}
 """What columns are made wide enough for."""
 
 MARGIN = 8
