@@ -38,6 +38,7 @@ def main() -> None:
     train_in(driver)
     interpolate_in(driver, options.model)
     sides_in(driver)
+    compare_in(driver, options.model)
     driver.viewer.close()
 
 
@@ -134,6 +135,29 @@ def sides_in(driver: Driver) -> None:
     sides.convergence_button.click()
     driver.wait(lambda: not sides.bench.work.running, 1800)
     driver.shoot("dcgan_periodic_sides")
+
+
+def compare_in(driver: Driver, model: str) -> None:
+    """Compare a generated volume with the real one, its diffusivities too."""
+    viewer = driver.viewer
+    _, generate = viewer.window.add_plugin_dock_widget(PLUGIN, "Generate")
+    generate.open_model(model)
+    generate.generate_button.click()
+    driver.wait(lambda: not generate.jobs.generation.running, 600)
+    viewer.window.remove_dock_widget(generate)
+    _, compare = viewer.window.add_plugin_dock_widget(PLUGIN, "Compare")
+    compare.inputs.pickers[0].value = viewer.layers[VOLUME]
+    compare.families["transport"].setChecked(True)
+    compare.start_button.click()
+    driver.wait(lambda: not compare.comparisons.work.running, 1200)
+    compare.tabs.setCurrentIndex(1)
+    compare.plots.phase.setCurrentIndex(1)
+    driver.watch(3)
+    bar = compare.verticalScrollBar()
+    bar.setValue(bar.maximum())
+    driver.shoot("dcgan_compare_curves")
+    compare.tabs.setCurrentIndex(0)
+    driver.shoot("dcgan_compare")
 
 
 if __name__ == "__main__":

@@ -156,7 +156,8 @@ SOME = "*"
 def _error(relative: float) -> Cell:
     if np.isnan(relative):
         return Cell("–", -np.inf, "one side has no finite value to compare with")
-    return Cell(f"{100 * relative:+.1f} %", abs(relative), "sorted by size")
+    digits = 1 if abs(relative) < 0.9995 else 0
+    return Cell(f"{100 * relative:+.{digits}f} %", abs(relative), "sorted by size")
 
 
 def _noise(row: Row) -> Cell:
