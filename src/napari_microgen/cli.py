@@ -119,7 +119,8 @@ def generate(options: argparse.Namespace) -> dict[str, Any]:
     maps = (options.confidence, options.entropy, options.disagreement)
     for path in filter(None, (options.out, *maps)):
         _check_suffix(path, TIFF_SUFFIXES)
-    _check_different(options, ("out", "confidence", "entropy", "disagreement"))
+    names = ("out", "confidence", "entropy", "disagreement", "mesh", "table", "tessellation")
+    _check_different(options, names)
     model = _model(options)
     _check_particle_files(options, model)
     wants_ensemble = options.entropy is not None or options.ensemble is not None
@@ -251,7 +252,10 @@ def _generate_particles(options: argparse.Namespace) -> dict[str, Any]:
     model = _model(options)
     if not isinstance(model, CentredModel):
         raise InputError("Only shells and grains make data sets of particles; leave out --count.")
-    given = [n for n in ("shape", "mesh", "table", "tessellation") if getattr(options, n)]
+    single = ("shape", "mesh", "table", "tessellation", "confidence", "entropy", "ensemble",
+              "disagreement")  # fmt: skip
+    given = [n for n in single if getattr(options, n) is not None]
+    given += ["periodic"] * any(options.periodic)
     if given:
         raise InputError(f"A data set has one file per particle; leave out --{given[0]}.")
     steps = write_particles(model, options.out, options.count, options.seed, options.device)

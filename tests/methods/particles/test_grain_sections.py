@@ -153,11 +153,32 @@ def test_centres_have_to_fit_the_sections(image):
         GrainConfig(centres="middle")
 
 
+def test_pixel_sizes_are_compared_in_one_unit(image):
+    def sized(size, unit):
+        return image_of(image.data, voxel_size=(size, size), unit=unit)
+
+    assert len(Grains().read([sized(0.05, "um"), sized(50, "nm")], GrainConfig())) == 2
+    with pytest.raises(InputError, match=r"0\.05 um and 'map' of 0\.05 nm"):
+        Grains().read([sized(0.05, "um"), sized(0.05, "nm")], GrainConfig())
+    with pytest.raises(InputError, match="set its scale"):
+        Grains().read([sized(0.05, "um"), image_of(image.data)], GrainConfig())
+
+
+def test_only_the_largest_particle_of_a_map_counts():
+    small, large = disc(30), disc(60)
+    gaps = np.where(np.indices(large.shape).sum(0) % 2, large, 0)
+    both = np.zeros((len(large), len(large) + len(small)), int)
+    both[:, : len(large)], both[: len(small), len(large) :] = gaps, small
+    alone, among = (read_section(image_of(numbers)) for numbers in (gaps, both))
+    assert among.unindexed == pytest.approx(alone.unindexed, abs=0.02)
+    assert among.area == pytest.approx(alone.area, rel=0.02)
+
+
 def test_pixels_have_to_be_square_and_of_one_size(image):
     oblong = image_of(image.data, voxel_size=(0.05, 0.1))
     with pytest.raises(InputError, match="square"):
         Grains().read([oblong], GrainConfig())
-    with pytest.raises(InputError, match="different pixel sizes"):
+    with pytest.raises(InputError, match="set its scale and unit"):
         Grains().read([image, image_of(image.data, voxel_size=(0.1, 0.1))], GrainConfig())
 
 

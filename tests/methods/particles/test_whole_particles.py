@@ -98,6 +98,11 @@ def test_lengths_that_cannot_be_compared_are_refused(grains):
     nowhere = ShellModel(origin("shell", 1.0, "pixel"), true_shells(), np.zeros((3, 100)), 1.0, 0)
     with pytest.raises(InputError, match="set the voxel size"):
         combine(grains, nowhere)
+    both = GrainModel(
+        origin("grains", 1.0, "pixel"), grains.network, grains.intensity, grains.unit, grains.radius
+    )
+    with pytest.raises(InputError, match="set the voxel size"):
+        combine(both, nowhere)
 
 
 def test_a_particle_is_no_model_file(particles, tmp_path):
@@ -153,6 +158,8 @@ def test_a_data_set_has_volumes_tessellations_and_a_table(files, tmp_path, capsy
         (["SHELL", "--mesh", "m.obj"], "must end in .stl or .ply"),
         (["SHELL", "--shell", "SHELL"], "filled with grains, not with a shell"),
         (["GRAINS", "--count", "2", "--shape", "1", "2", "3"], "leave out --shape"),
+        (["GRAINS", "--count", "2", "--periodic", "z"], "leave out --periodic"),
+        (["GRAINS", "--table", "a.csv", "--tessellation", "a.csv"], "name the same file"),
         (["GRAINS", "--count", "0"], "'0' is no whole number from 1"),
     ],
 )

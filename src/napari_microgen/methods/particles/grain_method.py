@@ -16,6 +16,7 @@ from napari_microgen.methods.particles.grain_training import GrainTraining
 from napari_microgen.methods.particles.sections import read_section, unit_length
 from napari_microgen.metrics.grains import section_descriptors
 from napari_microgen.training.loop import Schedule, TrainingLoop
+from napari_microgen.units import METRES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -83,8 +84,8 @@ class Grains(Method):
         self.check_inputs(data)
         images = [part for image in data for part in _flat(image, config.stack)]
         size = images[0].voxel_size
-        if any(not np.allclose(i.voxel_size, size, rtol=0.01) for i in images):
-            raise InputError("The sections have different pixel sizes; resample them to one.")
+        for other in images[1:]:
+            _check_same_pixels(images[0], other)
         if abs(size[0] / size[1] - 1) > 0.01:
             raise InputError(
                 f"'{images[0].name}' has pixels of {size[0]:g} x {size[1]:g} {images[0].unit}; "
@@ -194,3 +195,19 @@ def _own(config: Config) -> GrainConfig:
     if not isinstance(config, GrainConfig):
         raise InputError("Particle grains need their own settings (GrainConfig).")
     return config
+
+
+def _check_same_pixels(first: PhaseImage, other: PhaseImage) -> None:
+    """Raise `InputError` if two sections have pixels of different physical sizes."""
+    metres = [METRES.get(image.unit) for image in (first, other)]
+    if (metres[0] is None) != (metres[1] is None):
+        unknown = first if metres[0] is None else other
+        raise InputError(
+            f"'{unknown.name}' has no pixel size, but other sections have; set its scale and unit."
+        )
+    ratio = (metres[1] or 1.0) / (metres[0] or 1.0)
+    if not np.allclose(np.array(other.voxel_size) * ratio, first.voxel_size, rtol=0.01, atol=0):
+        raise InputError(
+            f"'{first.name}' has pixels of {first.voxel_size[0]:g} {first.unit} and '{other.name}' "
+            f"of {other.voxel_size[0]:g} {other.unit}; resample the sections to one pixel size."
+        )

@@ -93,6 +93,7 @@ def read_section(image: PhaseImage, centre: tuple[float, float] | None = None) -
         )
     width = sqrt(np.count_nonzero(indexed) / count)
     particle = _closed(indexed, width)
+    indexed &= particle  # the largest particle of a map with several
     unindexed = 1 - np.count_nonzero(indexed) / np.count_nonzero(particle)
     if unindexed > MOST_UNINDEXED:
         raise InputError(

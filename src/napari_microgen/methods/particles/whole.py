@@ -138,8 +138,6 @@ def combine(grains: Model, shell: Model) -> ParticleModel:
 
 def _length_ratio(of: Origin, to: Origin) -> float:
     """Return the unit of length of one model in that of another."""
-    if of.unit == to.unit:
-        return 1.0
     if of.unit in METRES and to.unit in METRES:
         return METRES[of.unit] / METRES[to.unit]
     raise InputError(
