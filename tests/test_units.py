@@ -1,6 +1,6 @@
 import pytest
 
-from napari_microgen.units import length_text
+from napari_microgen.units import length_ratio, length_text
 
 
 @pytest.mark.parametrize(
@@ -17,3 +17,9 @@ from napari_microgen.units import length_text
 )
 def test_lengths_are_written_in_the_unit_that_suits_them(length, unit, text):
     assert length_text(length, unit) == text
+
+
+def test_only_lengths_have_a_ratio():
+    assert length_ratio("nm", "um") == 0.001
+    assert length_ratio("mm", "mm") == 1
+    assert length_ratio("nm", "pixel") is length_ratio("pixel", "pixel") is None

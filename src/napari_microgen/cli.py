@@ -191,7 +191,7 @@ def _model(options: argparse.Namespace) -> Model:
     """Load the model to generate from, on the voxels that are asked for."""
     from napari_microgen.methods import load_model
     from napari_microgen.phases import PhaseImage
-    from napari_microgen.units import METRES
+    from napari_microgen.units import length_ratio
 
     model = load_model(options.model)
     if options.low is not None:
@@ -202,8 +202,7 @@ def _model(options: argparse.Namespace) -> Model:
         model = combine(model, load_model(options.shell))
     if options.voxel_size is None:
         return model
-    metres = METRES.get(model.origin.unit)
-    scale = 1.0 if metres is None else METRES["nm"] / metres
+    scale = length_ratio("nm", model.origin.unit) or 1.0
     return model.with_voxel_size(options.voxel_size * scale)
 
 

@@ -38,6 +38,19 @@ def short_unit(name: str) -> str | None:
     return None
 
 
+def length_ratio(unit: str, other: str) -> float | None:
+    """Return how many of another unit one unit is; None unless both are lengths.
+
+    Examples
+    --------
+    >>> length_ratio("nm", "um"), length_ratio("nm", "pixel"), length_ratio("pixel", "pixel")
+    (0.001, None, None)
+    """
+    if not {unit, other} <= METRES.keys():
+        return None
+    return METRES[unit] / METRES[other]
+
+
 def length_text(length: float, unit: str) -> str:
     """Return a length in the unit that suits it, in three digits.
 

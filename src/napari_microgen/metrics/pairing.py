@@ -12,7 +12,7 @@ import numpy as np
 from napari_microgen.errors import InputError
 from napari_microgen.metrics.sides import spread
 from napari_microgen.phases import UNLABELLED
-from napari_microgen.units import METRES
+from napari_microgen.units import length_ratio
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -131,9 +131,9 @@ def same_voxel_size(
 
 def _in_unit(image: PhaseImage, unit: str) -> PhaseImage:
     """Express an image's voxel size in another unit, if both are lengths."""
-    if image.unit == unit or not {image.unit, unit} <= METRES.keys():
+    factor = length_ratio(image.unit, unit)
+    if image.unit == unit or factor is None:
         return image
-    factor = METRES[image.unit] / METRES[unit]
     # Rounded, so that 0.02 um are 20 nm.
     sizes = tuple(float(f"{s * factor:.9g}") for s in image.voxel_size)
     return dataclasses.replace(image, voxel_size=sizes, unit=unit)

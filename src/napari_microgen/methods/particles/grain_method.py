@@ -16,7 +16,7 @@ from napari_microgen.methods.particles.grain_training import GrainTraining
 from napari_microgen.methods.particles.sections import read_section, unit_length
 from napari_microgen.metrics.grains import section_descriptors
 from napari_microgen.training.loop import Schedule, TrainingLoop
-from napari_microgen.units import METRES
+from napari_microgen.units import length_ratio
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -199,13 +199,12 @@ def _own(config: Config) -> GrainConfig:
 
 def _check_same_pixels(first: PhaseImage, other: PhaseImage) -> None:
     """Raise `InputError` if two sections have pixels of different physical sizes."""
-    metres = [METRES.get(image.unit) for image in (first, other)]
-    if (metres[0] is None) != (metres[1] is None):
-        unknown = first if metres[0] is None else other
+    ratio = 1.0 if first.unit == other.unit else length_ratio(other.unit, first.unit)
+    if ratio is None:
+        unknown = first if first.unit == "pixel" else other
         raise InputError(
             f"'{unknown.name}' has no pixel size, but other sections have; set its scale and unit."
         )
-    ratio = (metres[1] or 1.0) / (metres[0] or 1.0)
     if not np.allclose(np.array(other.voxel_size) * ratio, first.voxel_size, rtol=0.01, atol=0):
         raise InputError(
             f"'{first.name}' has pixels of {first.voxel_size[0]:g} {first.unit} and '{other.name}' "

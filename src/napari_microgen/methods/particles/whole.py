@@ -13,7 +13,7 @@ from napari_microgen.methods.particles.centred import CentredModel
 from napari_microgen.methods.particles.grain_model import GrainModel
 from napari_microgen.methods.particles.shell import Voxeliser, measure_shells, shell_mesh
 from napari_microgen.methods.particles.shell_model import ShellModel
-from napari_microgen.units import METRES
+from napari_microgen.units import length_ratio
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
@@ -138,8 +138,9 @@ def combine(grains: Model, shell: Model) -> ParticleModel:
 
 def _length_ratio(of: Origin, to: Origin) -> float:
     """Return the unit of length of one model in that of another."""
-    if of.unit in METRES and to.unit in METRES:
-        return METRES[of.unit] / METRES[to.unit]
+    ratio = length_ratio(of.unit, to.unit)
+    if ratio is not None:
+        return ratio
     raise InputError(
         f"The shell is measured in {of.unit} and the grains in {to.unit}, so their sizes cannot be "
         "matched; set the voxel size of both images and train again."

@@ -30,7 +30,7 @@ from napari_microgen.networks.superres_generator import SuperResGenerator
 from napari_microgen.phases import UNLABELLED, Phase, PhaseImage
 from napari_microgen.training.adversarial_config import SIDE
 from napari_microgen.training.device import choose_device
-from napari_microgen.units import METRES
+from napari_microgen.units import length_ratio
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -322,19 +322,18 @@ def _reindexed(low: PhaseImage, known: Sequence[Phase]) -> PhaseImage:
 
 def _measured_in(unit: str, origin: Origin) -> Origin:
     """Return an origin with the generated voxels in another unit of length, if it can be."""
-    if not {unit, origin.unit} <= METRES.keys():
+    ratio = length_ratio(origin.unit, unit)
+    if ratio is None:
         return origin
-    ratio = METRES[origin.unit] / METRES[unit]
     z, y, x = (float(f"{size * ratio:.12g}") for size in origin.voxel_size)
     return dataclasses.replace(origin, voxel_size=(z, y, x), unit=unit)
 
 
 def _check_voxel_size(low: PhaseImage, origin: Origin) -> None:
     told = origin.data[-1]
-    given, wanted = (METRES.get(unit) for unit in (low.unit, told["unit"]))
-    same = low.unit == told["unit"] or (given is not None and wanted is not None)
-    sizes = np.array(low.voxel_size) * (given or 1.0)
-    if not same or not np.allclose(sizes / (wanted or 1.0), told["voxel_size"], rtol=0.01, atol=0):
+    ratio = 1.0 if low.unit == told["unit"] else length_ratio(low.unit, told["unit"])
+    sizes = np.array(low.voxel_size) * (ratio or np.nan)
+    if not np.allclose(sizes, told["voxel_size"], rtol=0.01, atol=0):
         raise InputError(
             f"'{low.name}' has voxels of {' x '.join(f'{s:g}' for s in low.voxel_size)} "
             f"{low.unit}, but the model was trained for "
