@@ -1,9 +1,8 @@
 import numpy as np
-import pytest
 import torch
 
 from napari_microgen.phases import PhaseImage
-from napari_microgen.training.anchors import LAGS, FollowedAnchor, TwoPointAnchor, lattice_variance
+from napari_microgen.training.anchors import LAGS, FollowedAnchor, TwoPointAnchor
 from napari_microgen.training.patches import PatchSampler
 
 
@@ -40,16 +39,6 @@ def test_the_two_diagonals_are_told_apart():
     torch.testing.assert_close(backward, torch.tensor(0.25), atol=0.01, rtol=0)
     forward, backward = target.correlations[0, :, 2, 2]
     assert forward < 0 < backward
-
-
-def test_a_lattice_has_its_own_variance_and_noise_next_to_none():
-    cell = torch.zeros(16, 16, 16)
-    cell[:8] = 1
-    volume = cell.repeat(4, 4, 4)[None, None]
-    assert lattice_variance(volume, 16) == pytest.approx(0.25, rel=1e-3)
-    assert lattice_variance(torch.ones_like(volume), 16) == 0
-    noise = torch.rand(1, 1, 64, 64, 64, generator=torch.Generator().manual_seed(0))
-    assert lattice_variance(noise, 16) == pytest.approx(1 / 12 / 64, rel=0.1)
 
 
 def test_volumes_may_differ_where_only_their_mean_is_held():

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from napari_microgen.training.lattices import interface_lattice
+from napari_microgen.training.lattices import interface_lattice, lattice_variance
 
 
 def one_hot(labels):
@@ -57,3 +57,13 @@ def test_an_even_start_has_no_pairs(layers):
             drawn = generator(latent).argmax(1)
         found[even] = interface_lattice(one_hot(drawn), 2).item()
     assert found[True] < 0.2 * found[False]
+
+
+def test_a_lattice_has_its_own_variance_and_noise_next_to_none():
+    cell = torch.zeros(16, 16, 16)
+    cell[:8] = 1
+    volume = cell.repeat(4, 4, 4)[None, None]
+    assert lattice_variance(volume, 16) == pytest.approx(0.25, rel=1e-3)
+    assert lattice_variance(torch.ones_like(volume), 16) == 0
+    noise = torch.rand(1, 1, 64, 64, 64, generator=torch.Generator().manual_seed(0))
+    assert lattice_variance(noise, 16) == pytest.approx(1 / 12 / 64, rel=0.1)

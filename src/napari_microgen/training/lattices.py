@@ -1,9 +1,33 @@
-"""Interfaces that lie on a lattice, as a loss."""
+"""Phases or interfaces that lie on a lattice, as losses."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
+
+
+def lattice_variance(volumes: Tensor, period: int) -> Tensor:
+    """Variance of the mean over all positions that are a period apart along each axis.
+
+    Transposed convolutions repeat after a power of two voxels, and may draw the same thing at
+    the same place of every cell. Without such a lattice the mean over cells is nearly constant.
+
+    Parameters
+    ----------
+    volumes : Tensor, shape (batch, channels, n, n, n)
+        Cubes whose side is a multiple of `period`.
+    period : int
+        In voxels.
+
+    Returns
+    -------
+    Tensor
+        Scalar, summed over the channels.
+    """
+    batch, channels, side = volumes.shape[:3]
+    cells = side // period
+    split = volumes.reshape(batch, channels, *(cells, period) * 3)
+    return split.mean((0, 2, 4, 6)).flatten(1).var(1).sum()
 
 
 def interface_lattice(volumes: Tensor, period: int) -> Tensor:

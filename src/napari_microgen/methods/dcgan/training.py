@@ -17,11 +17,11 @@ from napari_microgen.metrics.diffusivity import DiffusivityReference
 from napari_microgen.metrics.fidelity import Reference
 from napari_microgen.networks.critics import CubeCritic, CubeDiscriminator
 from napari_microgen.networks.cube_generator import initialise_normal
-from napari_microgen.training.anchors import SpreadAnchor, TwoPointAnchor, lattice_variance
+from napari_microgen.training.anchors import SpreadAnchor, TwoPointAnchor
 from napari_microgen.training.cubes import CubeSampler, CubeSymmetry, volume_symmetry
 from napari_microgen.training.device import choose_device, spare_threads
 from napari_microgen.training.latent_training import LatentTraining
-from napari_microgen.training.lattices import interface_lattice
+from napari_microgen.training.lattices import interface_lattice, lattice_variance
 from napari_microgen.training.losses import (
     logistic_critic,
     logistic_generator,

@@ -10,9 +10,9 @@ import torch
 from napari_microgen.methods.base import Origin
 from napari_microgen.methods.slicegan.model import SliceGANModel
 from napari_microgen.metrics.fidelity import Reference
-from napari_microgen.training.anchors import lattice_variance
 from napari_microgen.training.device import choose_device, spare_threads
 from napari_microgen.training.latent_training import LatentTraining
+from napari_microgen.training.lattices import lattice_variance
 from napari_microgen.training.orientations import (
     find_orientations,
     generated_voxel_size,
