@@ -51,6 +51,17 @@ def length_ratio(unit: str, other: str) -> float | None:
     return METRES[unit] / METRES[other]
 
 
+def count_text(count: int, noun: str) -> str:
+    """Return how many there are of something, in the singular of one.
+
+    Examples
+    --------
+    >>> count_text(1, "grain"), count_text(0, "grain"), count_text(1200, "grain")
+    ('1 grain', '0 grains', '1,200 grains')
+    """
+    return f"{count:,} {noun}{'s' * (count != 1)}"
+
+
 def length_text(length: float, unit: str) -> str:
     """Return a length in the unit that suits it, in three digits.
 

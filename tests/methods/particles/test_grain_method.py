@@ -186,7 +186,7 @@ def test_from_sections_to_grains_on_the_command_line(sections, tmp_path, capsys)
     write_tiff(source, sections[0].data.astype(np.uint16), voxel_size=(0.1, 0.1), unit="um")
     settings = [f"--set={k}={v}" for k, v in SMALL.items() if k not in ("preview_seconds",)]
     assert main(["train", "grains", str(source), str(source), "--out", str(model), *settings]) == 2
-    assert "2 sections and 1 centres" in capsys.readouterr().err
+    assert "2 sections and 1 centre;" in capsys.readouterr().err
     assert main(["train", "grains", str(source), "--out", str(model), *settings, "--json"]) == 0
     out, table = tmp_path / "grains.tif", tmp_path / "grains.csv"
     command = ["generate", str(model), "--shape", "9", "30", "30", "--out", str(out)]

@@ -97,6 +97,8 @@ def test_a_centre_outside_the_particle_is_refused():
 def test_too_few_grains_are_refused():
     with pytest.raises(InputError, match="grains; at least 30"):
         read_section(image_of(disc(20)))
+    with pytest.raises(InputError, match="shows 1 grain; at least 30"):
+        read_section(image_of((disc(20) > 0).astype(int)))
 
 
 def test_maps_that_are_mostly_unindexed_are_refused():
@@ -172,6 +174,41 @@ def test_only_the_largest_particle_of_a_map_counts():
     alone, among = (read_section(image_of(numbers)) for numbers in (gaps, both))
     assert among.unindexed == pytest.approx(alone.unindexed, abs=0.02)
     assert among.area == pytest.approx(alone.area, rel=0.02)
+
+
+def beside(image):
+    """The sample's section twice, side by side, all grains numbered."""
+    other = np.where(image.data > 0, image.data + image.data.max(), 0)
+    return np.concatenate([image.data, other[:, 20:-20]], axis=1)
+
+
+def test_other_particles_of_a_map_are_told_of(image):
+    (warning,) = Grains().check([image_of(beside(image))], GrainConfig(centres="160 160"))
+    assert "'map' shows more than one particle; 50 % of its indexed pixels" in warning
+    specks = image.data.copy()
+    specks[:4, :4] = 1
+    assert Grains().check([image_of(specks)], CENTRES) == []
+
+
+def test_a_centre_chooses_its_particle(image):
+    first, second = (
+        read_section(image_of(beside(image)), (160.0, x)) for x in (160.0, 321 + 140.0)
+    )
+    assert first.area == pytest.approx(second.area, rel=0.01)
+    assert first.numbers.max() <= image.data.max() < second.numbers[second.numbers > 0].min()
+
+
+def test_a_background_with_a_label_is_told_of(image, section):
+    labelled = np.where(section.numbers > 0, image.data, 5000)
+    warnings = Grains().check([image_of(labelled)], CENTRES)
+    (warning,) = [w for w in warnings if "background" in w]
+    assert "One grain of 'map' (label 5000) covers 5" in warning
+
+
+@pytest.mark.parametrize("centres", ["nan nan", "inf 3", "5 6; 1 nan"])
+def test_centres_are_numbers(centres):
+    with pytest.raises(InputError, match="two numbers per section"):
+        GrainConfig(centres=centres)
 
 
 def test_pixels_have_to_be_square_and_of_one_size(image):

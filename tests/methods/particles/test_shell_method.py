@@ -8,7 +8,7 @@ from napari_microgen.errors import InputError
 from napari_microgen.io.tiff import read_tiff, write_tiff
 from napari_microgen.methods import load_model
 from napari_microgen.methods.particles.shell_config import ShellConfig
-from napari_microgen.methods.particles.shell_method import Shells
+from napari_microgen.methods.particles.shell_method import Shells, particles_of
 from napari_microgen.metrics.ks import sample_distance
 from napari_microgen.metrics.particles import measure_particles
 from napari_microgen.phases import PhaseImage
@@ -48,8 +48,6 @@ def some(particles, count, shape=(40, 60, 60)):
 
 
 def test_generated_particles_are_distributed_as_the_data(model, particles):
-    from napari_microgen.methods.particles.shell_method import particles_of
-
     real = measure_particles(particles_of(particles, SETTINGS))
     made = [measure_particles(model.generate(model.fitting_shape(i), i).data) for i in range(200)]
     volumes = np.concatenate([m.volumes for m in made])
@@ -169,6 +167,43 @@ def test_tiny_particles_are_warned_of():
         numbers[10:13, y : y + 3, x : x + 3] = number
     (warning,) = Shells().check([PhaseImage.from_numbered(numbers)], SETTINGS)
     assert "radius below" in warning
+
+
+def test_closed_pores_are_filled_and_counted(particles):
+    from scipy.ndimage import distance_transform_edt
+
+    inner = distance_transform_edt(particles.data > 0) > 3.5
+    hollow = PhaseImage.from_numbered(np.where(inner, 0, particles.data), name="hollow")
+    (warning,) = Shells().check([hollow], SETTINGS)
+    whole = particles_of(particles, SETTINGS)
+    np.testing.assert_array_equal(particles_of(hollow, SETTINGS), whole)
+    assert "Closed pores" in warning
+    assert f"{np.sum(inner & (whole > 0)):,} voxels in all" in warning
+
+
+def test_what_is_not_star_shaped_is_counted_before_the_fit(particles):
+    odd = some(particles, 12).data
+    for number in (3, 7):  # cut by an open slit through their middle
+        _, y, x = np.argwhere(odd == number).mean(0).astype(int)
+        slit = odd[:, y, x - 1 : x + 9]
+        slit[slit == number] = 0
+    image = PhaseImage.from_numbered(odd, name="odd")
+    (warning,) = Shells().check([image], SETTINGS)
+    assert "Not star-shaped about their middle, and to be left out: 2 of the 12" in warning
+    last = list(Shells().train([image], SETTINGS))[-1]
+    assert "Left out: 2 particles, not star-shaped" in last.message
+    rings = np.where(some(particles, 12).data * (np.indices(odd.shape)[0] != 20), odd, 0)
+    with pytest.raises(InputError, match="not star-shaped"):
+        Shells().check([PhaseImage.from_numbered(rings)], SETTINGS)
+
+
+def test_dark_particles_and_noise_are_told_of():
+    scan = ct_scan()
+    with pytest.raises(InputError, match="if the particles are dark, invert the image"):
+        Shells().check([PhaseImage.from_grey(255 - scan, name="dark")], SETTINGS)
+    noise = np.random.default_rng(0).normal(size=(64, 80, 80))
+    warnings = Shells().check([PhaseImage.from_grey(noise, name="noise")], SETTINGS)
+    assert "no more than noise does" in warnings[0]
 
 
 def test_sections_are_refused():

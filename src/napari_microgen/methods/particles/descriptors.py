@@ -12,7 +12,7 @@ from napari_microgen.errors import InputError
 from napari_microgen.methods.particles.harmonics import roughness_spectrum
 from napari_microgen.methods.particles.section_judge import POINTS_PER_UNIT
 from napari_microgen.methods.particles.sections import pooled, read_section, unit_length
-from napari_microgen.methods.particles.segmentation import drop_border
+from napari_microgen.methods.particles.segmentation import drop_border, fill_pores
 from napari_microgen.methods.particles.shell import fit_shell
 from napari_microgen.metrics.grains import section_descriptors, volume_descriptors
 from napari_microgen.metrics.ks import sample_distances
@@ -79,9 +79,12 @@ def grains_in_volume(image: PhaseImage, centre: Place | None = None) -> Descript
 
 
 def particles(image: PhaseImage, _centre: Place | None = None) -> Description:
-    """Describe volume, surface, sphericity and roughness by order of the whole particles."""
+    """Describe volume, surface, sphericity and roughness by order of the whole particles.
+
+    Closed pores are part of them, as of shells.
+    """
     _check_3d(image)
-    numbered = drop_border(image.data)
+    numbered = fill_pores(drop_border(image.data))
     if not numbered.any():
         raise InputError(
             f"Every particle of '{image.name}' meets the border of the volume, where its shape is "

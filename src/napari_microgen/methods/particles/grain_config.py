@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any, ClassVar
 
 from napari_microgen.errors import InputError
@@ -124,6 +125,8 @@ class GrainConfig(Config):
             parts = text.replace(",", " ").split()
             try:
                 y, x = (float(p) for p in parts)
+                if not (isfinite(y) and isfinite(x)):
+                    raise ValueError(text)
             except ValueError:
                 raise InputError(
                     f"'centres' must be two numbers per section, such as '120 118; 95 102', not "

@@ -16,7 +16,7 @@ from napari_microgen.methods.particles.grain_training import GrainTraining
 from napari_microgen.methods.particles.sections import read_section, unit_length
 from napari_microgen.metrics.grains import section_descriptors
 from napari_microgen.training.loop import Schedule, TrainingLoop
-from napari_microgen.units import length_ratio
+from napari_microgen.units import count_text, length_ratio
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -33,6 +33,12 @@ UNINDEXED = 0.2
 
 NO_PREFERENCE = 0.1
 """KS distance of the angles from a uniform distribution below which grains point anywhere."""
+
+HUGE = 0.2
+"""Share of a section above which a grain may be no grain but the background."""
+
+OTHERS = 0.02
+"""Share of indexed pixels outside the particle above which these are no specks."""
 
 COARSE = 5.0
 """Grains narrower than so many pixels are drawn too coarsely to have a shape."""
@@ -68,7 +74,7 @@ class Grains(Method):
         count = sum(s.n_grains for s in sections)
         if count < FEW:
             warnings.append(
-                f"There are only {count} grains to learn from; {FEW} are the least from which "
+                f"There are only {count:,} grains to learn from; {FEW} are the least from which "
                 "distributions can be told."
             )
         return warnings
@@ -94,8 +100,9 @@ class Grains(Method):
         centres = config.given_centres
         if centres and len(centres) != len(images):
             raise InputError(
-                f"There are {len(images)} sections and {len(centres)} centres; give one centre per "
-                "section in the order of the sections, or none for the centroids."
+                f"There are {count_text(len(images), 'section')} and "
+                f"{count_text(len(centres), 'centre')}; give one centre per section in the order "
+                "of the sections, or none for the centroids."
             )
         if not centres:
             return [read_section(image) for image in images]
@@ -162,6 +169,18 @@ def _section_warnings(section: Section) -> list[str]:
         warnings.append(
             f"{100 * section.unindexed:.0f} % of the particle in '{section.name}' is not indexed "
             "and goes to the nearest grains."
+        )
+    if section.left_out > OTHERS:
+        warnings.append(
+            f"'{section.name}' shows more than one particle; {100 * section.left_out:.0f} % of its "
+            "indexed pixels lie in others and are left out. The largest is taken, unless another "
+            "one's centre is given."
+        )
+    number, share = section.largest
+    if share > HUGE:
+        warnings.append(
+            f"One grain of '{section.name}' (label {number}) covers {100 * share:.0f} % of what is "
+            "indexed; if it is the background, give it the label 0."
         )
     width = float(np.sqrt(section.area / section.n_grains))
     if width < COARSE:

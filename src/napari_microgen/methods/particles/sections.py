@@ -15,6 +15,7 @@ import numpy as np
 from scipy import ndimage
 
 from napari_microgen.errors import InputError
+from napari_microgen.units import count_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -44,12 +45,21 @@ class Section:
     unindexed : float
         Share of the particle's pixels that had no grain.
     name : str
+    left_out : float
+        Share of the map's indexed pixels that lie outside the particle.
     """
 
     numbers: NDArray[np.int32]
     centre: tuple[float, float]
     unindexed: float
     name: str
+    left_out: float = 0.0
+
+    @property
+    def largest(self) -> tuple[int, float]:
+        """Number of the largest grain, and its share of the particle."""
+        sizes = np.bincount(self.numbers[self.numbers > 0])
+        return int(sizes.argmax()), float(sizes.max() / self.area)
 
     @property
     def area(self) -> int:
@@ -71,7 +81,8 @@ def read_section(image: PhaseImage, centre: tuple[float, float] | None = None) -
     """Prepare a section: find the particle's outline, and fill what was not indexed.
 
     Pixels between grains that are closer than a grain's width to indexed ones belong to the
-    particle; each goes to the nearest grain.
+    particle; each goes to the nearest grain. Of several particles it is that of the centre, or
+    the largest.
 
     Parameters
     ----------
@@ -89,11 +100,14 @@ def read_section(image: PhaseImage, centre: tuple[float, float] | None = None) -
     count = len(np.unique(image.data[indexed]))
     if count < FEWEST:
         raise InputError(
-            f"'{image.name}' shows {count} grains; at least {FEWEST} are needed to learn from it."
+            f"'{image.name}' shows {count_text(count, 'grain')}; at least {FEWEST} are needed to "
+            "learn from it."
         )
     width = sqrt(np.count_nonzero(indexed) / count)
-    particle = _closed(indexed, width)
-    indexed &= particle  # the largest particle of a map with several
+    place = None if centre is None else _pixel(centre, indexed.shape)
+    particle = _closed(indexed, width, place)
+    left_out = np.count_nonzero(indexed & ~particle) / np.count_nonzero(indexed)
+    indexed &= particle
     unindexed = 1 - np.count_nonzero(indexed) / np.count_nonzero(particle)
     if unindexed > MOST_UNINDEXED:
         raise InputError(
@@ -105,26 +119,33 @@ def read_section(image: PhaseImage, centre: tuple[float, float] | None = None) -
     if centre is None:
         y, x = np.argwhere(particle).mean(axis=0)
         centre = (float(y), float(x))
-    place = tuple(np.rint(centre).astype(int))
-    inside = all(0 <= p < n for p, n in zip(place, particle.shape, strict=True))
-    if not inside or not particle[place]:
+        place = _pixel(centre, indexed.shape)
+    if place is None or not particle[place]:
         raise InputError(
-            f"The centre ({centre[0]:.0f}, {centre[1]:.0f}) lies outside the particle of "
+            f"The centre ({centre[0]:.5g}, {centre[1]:.5g}) lies outside the particle of "
             f"'{image.name}'; place the point on the particle's middle, or leave it out."
         )
-    return Section(numbers, centre, float(unindexed), image.name)
+    return Section(numbers, centre, float(unindexed), image.name, float(left_out))
 
 
-def _closed(indexed: NDArray[np.bool_], width: float) -> NDArray[np.bool_]:
-    """Close gaps narrower than a width, keep the largest part, and fill its holes."""
+def _pixel(place: tuple[float, float], shape: tuple[int, ...]) -> tuple[int, int] | None:
+    """Return the pixel in which a place lies; None outside the image."""
+    y, x = (round(p) for p in place)
+    return (y, x) if 0 <= y < shape[0] and 0 <= x < shape[1] else None
+
+
+def _closed(
+    indexed: NDArray[np.bool_], width: float, place: tuple[int, int] | None
+) -> NDArray[np.bool_]:
+    """Close gaps narrower than a width, keep the part at a place or the largest, and fill it."""
     reach = int(np.ceil(width)) + 1
     padded = np.pad(indexed, reach)
     grown = ndimage.distance_transform_edt(~padded) <= width / 2
     closed = ndimage.distance_transform_edt(grown) > width / 2
     parts, count = ndimage.label(closed | padded)
     if count > 1:
-        sizes = np.bincount(parts.ravel())
-        closed = parts == 1 + sizes[1:].argmax()
+        here = 0 if place is None else parts[place[0] + reach, place[1] + reach]
+        closed = parts == (here or 1 + np.bincount(parts.ravel())[1:].argmax())
     else:
         closed = parts > 0
     inner = (slice(reach, -reach),) * 2

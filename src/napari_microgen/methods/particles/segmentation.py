@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from scipy import ndimage
@@ -36,8 +36,10 @@ class Segmentation:
         Otsu's threshold of `smoothed`.
     bright : ndarray of bool
         Above the threshold.
+    filled : ndarray of bool
+        With the closed pores inside [ours]: the shell is the outer surface.
     basins : ndarray of int32
-        Watershed of the distance to the dark phase.
+        Watershed of the distance to what is not filled.
     pieces : ndarray of int32
         Connected pieces of the basins.
     merged : ndarray of int32
@@ -49,10 +51,35 @@ class Segmentation:
     smoothed: NDArray[np.float32]
     threshold: float
     bright: NDArray[np.bool_]
+    filled: NDArray[np.bool_]
     basins: NDArray[np.int32]
     pieces: NDArray[np.int32]
     merged: NDArray[np.int32]
     particles: NDArray[np.int32]
+
+    @property
+    def contrast(self) -> float:
+        """Share of the grey values' variance that the threshold explains (Otsu's criterion).
+
+        1 for two grey values, and 2 / pi for noise that is cut in two.
+        """
+        share = float(self.bright.mean())
+        bright, dark = self.smoothed[self.bright], self.smoothed[~self.bright]
+        apart = float(bright.mean()) - float(dark.mean())
+        return share * (1 - share) * apart**2 / float(self.smoothed.var())
+
+    @property
+    def bulge(self) -> float:
+        """How much the bright phase bulges into the dark one, -1 to 1.
+
+        What it gains where its surface moves out by two voxels, less what it loses where that
+        moves in, over their sum: above 0 for bright bodies, below 0 for dark ones.
+        """
+        size = int(np.count_nonzero(self.bright))
+        grown = ndimage.binary_dilation(self.bright, iterations=2)
+        eroded = ndimage.binary_erosion(self.bright, iterations=2, border_value=1)
+        gained, lost = int(np.count_nonzero(grown)) - size, size - int(np.count_nonzero(eroded))
+        return (gained - lost) / max(gained + lost, 1)
 
 
 def segment_particles(
@@ -88,14 +115,15 @@ def segment_particles(
     smoothed = ndimage.gaussian_filter(np.asarray(grey, np.float32), blur)
     threshold = float(threshold_otsu(smoothed))
     bright = smoothed > threshold
-    depth = ndimage.distance_transform_edt(bright)
+    filled = ndimage.binary_fill_holes(bright)
+    depth = ndimage.distance_transform_edt(filled)
     # Smoothed, as the distance of a voxelised particle has many small peaks.
     peaks = peak_local_max(
-        ndimage.gaussian_filter(depth, 1.0), min_distance=apart, labels=bright, exclude_border=False
+        ndimage.gaussian_filter(depth, 1.0), min_distance=apart, labels=filled, exclude_border=False
     )
     markers = np.zeros(grey.shape, np.int32)
     markers[tuple(peaks.T)] = np.arange(1, len(peaks) + 1)
-    basins = watershed(-depth, markers, mask=bright).astype(np.int32)
+    basins = watershed(-depth, markers, mask=filled).astype(np.int32)
     pieces = label(basins, connectivity=1, background=0).astype(np.int32)
     merged = merge_pieces(pieces, smallest, least_sphericity)
     particles = drop_border(merged)
@@ -104,7 +132,7 @@ def segment_particles(
             "No whole particle was found in the CT volume; the particles must be brighter than "
             "what is between them and some of them must lie inside, so invert or enlarge it."
         )
-    return Segmentation(smoothed, threshold, bright, basins, pieces, merged, particles)
+    return Segmentation(smoothed, threshold, bright, filled, basins, pieces, merged, particles)
 
 
 def merge_pieces(
@@ -121,37 +149,65 @@ def merge_pieces(
     order = np.argsort(measured.volumes)
     faces = _shared_faces(pieces)
     owner = np.arange(int(pieces.max()) + 1)
-    for number in measured.numbers[order][odd[order]]:
-        if owner[number] != number:
-            continue  # it has gone to a neighbour with another piece
-        goal = _best_neighbour(faces, owner, int(number))
-        owner[owner == number] = goal
+    merged = measured.numbers[order][odd[order]].tolist()
+    for number in merged:
+        shared = faces.pop(number, {})
+        goal = max(shared, key=lambda other: shared[other].rank, default=0)
+        owner[number] = goal
+        _join(faces, number, goal, shared)
+    for number in reversed(merged):  # what it has gone to may have gone on later
+        owner[number] = owner[owner[number]]
     return np.asarray(owner[pieces], np.int32)
 
 
-def _shared_faces(pieces: NDArray[np.int32]) -> dict[tuple[int, int], int]:
-    """Count the voxel faces between every two pieces that touch."""
-    pairs = []
+class _Contact(NamedTuple):
+    """Voxel faces between two particles, and the first two pieces that share some of them."""
+
+    faces: int
+    first: int
+
+    @property
+    def rank(self) -> tuple[int, int]:
+        """What the best neighbour has most of; of equal ones, the first is taken."""
+        return self.faces, -self.first
+
+
+def _shared_faces(pieces: NDArray[np.int32]) -> dict[int, dict[int, _Contact]]:
+    """Return the neighbours of every piece that touches others."""
+    codes, base = [], int(pieces.max()) + 1
     for axis in range(3):
         a, b = np.delete(pieces, -1, axis).ravel(), np.delete(pieces, 0, axis).ravel()
         touching = (a != b) & (a > 0) & (b > 0)
-        pairs.append(np.sort(np.stack([a[touching], b[touching]], axis=1), axis=1))
-    unique, counts = np.unique(np.concatenate(pairs), axis=0, return_counts=True)
-    return {(int(a), int(b)): int(n) for (a, b), n in zip(unique, counts, strict=True)}
+        a, b = a[touching].astype(np.int64), b[touching].astype(np.int64)
+        codes.append(np.minimum(a, b) * base + np.maximum(a, b))
+    unique, counts = np.unique(np.concatenate(codes), return_counts=True)
+    found: dict[int, dict[int, _Contact]] = {}
+    for code, count in zip(unique.tolist(), counts.tolist(), strict=True):
+        a, b = divmod(code, base)
+        found.setdefault(a, {})[b] = found.setdefault(b, {})[a] = _Contact(count, code)
+    return found
 
 
-def _best_neighbour(
-    faces: dict[tuple[int, int], int], owner: NDArray[np.int64], number: int
-) -> int:
-    """Return the particle that shares most faces with a piece; 0 if there is none."""
-    shared: dict[int, int] = {}
-    for (a, b), count in faces.items():
-        a, b = int(owner[a]), int(owner[b])
-        if number in (a, b) and a != b:
-            other = b if a == number else a
-            shared[other] = shared.get(other, 0) + count
-    shared.pop(0, None)
-    return max(shared, key=lambda other: shared[other], default=0)
+def _join(
+    faces: dict[int, dict[int, _Contact]], number: int, goal: int, shared: dict[int, _Contact]
+) -> None:
+    """Give the contacts of a particle to the one that it has gone to."""
+    for other, contact in shared.items():
+        del faces[other][number]
+        if other != goal:
+            before = faces[goal].get(other, _Contact(0, contact.first))
+            joined = _Contact(before.faces + contact.faces, min(before.first, contact.first))
+            faces[goal][other] = faces[other][goal] = joined
+
+
+def fill_pores(numbered: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Give the closed pores inside a particle to it: its shell is its outer surface."""
+    filled = numbered.copy()
+    for number, box in enumerate(ndimage.find_objects(numbered), 1):
+        if box is not None:
+            solid = ndimage.binary_fill_holes(numbered[box] == number)
+            filled[box][solid & (numbered[box] == 0)] = number
+    return filled
 
 
 def drop_border(numbered: NDArray[np.int32]) -> NDArray[np.int32]:

@@ -16,6 +16,7 @@ from napari_microgen.methods.base import Config, Input, Method, Origin, Progress
 from napari_microgen.methods.particles.segmentation import (
     Segmentation,
     drop_border,
+    fill_pores,
     segment_particles,
 )
 from napari_microgen.methods.particles.shell import ShellLaw, fit_shell, is_possible, measure_shells
@@ -24,6 +25,7 @@ from napari_microgen.methods.particles.shell_model import ShellModel
 from napari_microgen.metrics.ks import sample_distance
 from napari_microgen.training.checkpoint import load_checkpoint, save_checkpoint
 from napari_microgen.training.device import memory_in_use
+from napari_microgen.units import count_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -41,6 +43,13 @@ SMALL_RADIUS = 4.0
 STAR_SHARE = 0.9
 REPORT_SECONDS = 0.25
 JUDGED = 1000
+LOOKED_AT = 500
+"""Particles that are looked at before the start, spread over all."""
+
+LEAST_CONTRAST = 0.66
+"""Noise has 2 / pi = 0.64."""
+
+LEAST_BULGE = -0.02
 
 
 class Shells(Method):
@@ -67,12 +76,14 @@ class Shells(Method):
         numbered = particles_of(data[0], settings)
         sizes = np.bincount(numbered.ravel())[1:]
         count = int(np.count_nonzero(sizes))
+        warnings = _grey_warnings(data[0], settings) if data[0].kind == "grey" else []
         if count < FEWEST:
-            raise InputError(
-                f"'{data[0].name}' has {count} whole particle{'s' * (count != 1)} away from its "
-                "border, which tells nothing of how particles differ; label at least ten."
+            found = count_text(count, "whole particle")
+            few = (
+                f"'{data[0].name}' has {found} away from its border, which tells nothing of how "
+                "particles differ; use a volume with at least ten."
             )
-        warnings = []
+            raise InputError(warnings[0] if warnings else few)
         if count < FEW:
             warnings.append(
                 f"'{data[0].name}' has only {count} whole particles; ten are the least from which "
@@ -84,7 +95,7 @@ class Shells(Method):
                 f"Half the particles of '{data[0].name}' have a radius below {radius:.1f} voxels; "
                 "their generated surfaces will show the voxels more than the particles."
             )
-        return warnings
+        return warnings + _shape_warnings(data[0], settings, numbered)
 
     def intermediates(
         self, data: Sequence[PhaseImage], config: Config
@@ -101,6 +112,7 @@ class Shells(Method):
         return [
             (0, "smoothed", smoothed),
             (0, f"above {threshold:.4g}", found.bright),
+            (0, "pores filled", found.filled),
             (0, "watershed", found.basins),
             (0, "connected pieces", found.pieces),
             (0, "merged", found.merged),
@@ -127,7 +139,7 @@ class Shells(Method):
 
 
 def particles_of(image: PhaseImage, config: ShellConfig) -> NDArray[np.int32]:
-    """Return the whole particles of an image, numbered from 1.
+    """Return the whole particles of an image, numbered from 1, their closed pores filled.
 
     Raises
     ------
@@ -142,7 +154,13 @@ def particles_of(image: PhaseImage, config: ShellConfig) -> NDArray[np.int32]:
             f"Every particle of '{image.name}' meets the border of the volume, where its shape is "
             "cut off; use a larger volume with whole particles."
         )
-    return particles
+    return fill_pores(particles)
+
+
+def pores_of(image: PhaseImage, config: ShellConfig, particles: NDArray[np.int32]) -> int:
+    """Return how many voxels of the particles were closed pores."""
+    solid = image.data > 0 if image.kind == "numbered" else segmentation_of(image, config).bright
+    return int(np.count_nonzero((particles > 0) & ~solid))
 
 
 def segmentation_of(image: PhaseImage, config: ShellConfig) -> Segmentation:
@@ -157,6 +175,83 @@ def segmentation_of(image: PhaseImage, config: ShellConfig) -> Segmentation:
         image._cache["segmentation"] = kept
     segmentation: Segmentation = kept[1]
     return segmentation
+
+
+def _grey_warnings(image: PhaseImage, config: ShellConfig) -> list[str]:
+    """Tell of grey values in which there may be no bright particles."""
+    found = segmentation_of(image, config)
+    if found.contrast < LEAST_CONTRAST:
+        return [
+            f"The grey values of '{image.name}' fall apart into bright and dark no more than noise "
+            "does; look with 'Show segmentation' whether there are particles."
+        ]
+    if found.bulge < LEAST_BULGE:
+        return [
+            f"What is dark in '{image.name}' bulges as particles do, and what is bright lies "
+            "between; if the particles are dark, invert the image, as bright ones are segmented."
+        ]
+    return []
+
+
+def _shape_warnings(
+    image: PhaseImage, config: ShellConfig, numbered: NDArray[np.int32]
+) -> list[str]:
+    """Tell of pores, and of particles that no shell describes; refuse if these are nearly all."""
+    warnings = []
+    pores = pores_of(image, config, numbered)
+    if pores:
+        warnings.append(
+            f"Closed pores inside the particles of '{image.name}' were filled, "
+            f"{count_text(pores, 'voxel')} in all, as a shell is an outer surface."
+        )
+    star_shaped = _star_shaped(image, config, numbered)
+    _check_star_shaped(image, star_shaped)
+    odd = int(np.count_nonzero(~star_shaped))
+    if odd:
+        warnings.append(
+            f"Not star-shaped about their middle, and to be left out: {odd} of the "
+            f"{count_text(len(star_shaped), 'particle')} looked at in '{image.name}'."
+        )
+    return warnings
+
+
+def _boxes(numbered: NDArray[np.int32]) -> list[tuple[int, Any]]:
+    """Return number and box of every particle."""
+    return [(n, box) for n, box in enumerate(ndimage.find_objects(numbered), 1) if box]
+
+
+def _fit(
+    image: PhaseImage, config: ShellConfig, inside: NDArray[np.bool_], number: int
+) -> tuple[NDArray[np.float64], float]:
+    """Return the coefficients of a particle in voxels, and the share of it that they hold."""
+    length = image.voxel_size[-1]
+    random = np.random.default_rng((config.seed, number))
+    return fit_shell(inside, [s / length for s in image.voxel_size], random, config.order)
+
+
+def _star_shaped(
+    image: PhaseImage, config: ShellConfig, numbered: NDArray[np.int32]
+) -> NDArray[np.bool_]:
+    """Return which particles are star-shaped, of some of them; kept with the image."""
+    key = {**config.to_dict(), "minutes": 0, "steps": 0, "preset": ""}
+    kept = image._cache.get("star-shaped")
+    if kept is None or kept[0] != key:
+        boxes = _boxes(numbered)
+        some = boxes[:: -(-len(boxes) // LOOKED_AT)]
+        rows = [_fit(image, config, numbered[box] == number, number)[0] for number, box in some]
+        kept = (key, is_possible(np.array(rows)))
+        image._cache["star-shaped"] = kept
+    star_shaped: NDArray[np.bool_] = kept[1]
+    return star_shaped
+
+
+def _check_star_shaped(image: PhaseImage, star_shaped: NDArray[np.bool_]) -> None:
+    """Raise `InputError` if hardly any particle can be described."""
+    if np.count_nonzero(star_shaped) < FEWEST:
+        raise InputError(
+            f"The particles of '{image.name}' are not star-shaped about their centres; segment "
+            "them into compact particles."
+        )
 
 
 class _ShellFit:
@@ -176,15 +271,13 @@ class _ShellFit:
         numbered = particles_of(self.image, self.config)
         if resume:
             self._restore()
-        boxes = [(n, box) for n, box in enumerate(ndimage.find_objects(numbered), 1) if box]
-        length = self.image.voxel_size[-1]
-        sizes = [s / length for s in self.image.voxel_size]
+        boxes = _boxes(numbered)
         try:
             for number, box in boxes[len(self.rows) :]:
                 if len(self.rows) >= FEWEST and self._used(len(boxes)) >= 1:
                     break
-                random = np.random.default_rng((self.config.seed, number))
-                row, share = fit_shell(numbered[box] == number, sizes, random, self.config.order)
+                inside = numbered[box] == number
+                row, share = _fit(self.image, self.config, inside, number)
                 self.rows.append(row)
                 self.shares.append(share)
                 if time.perf_counter() - self._reported > REPORT_SECONDS:
@@ -196,11 +289,7 @@ class _ShellFit:
     def _finished(self) -> Progress:
         rows = np.array(self.rows)
         possible = is_possible(rows)
-        if np.count_nonzero(possible) < FEWEST:
-            raise InputError(
-                f"The particles of '{self.image.name}' are not star-shaped about their centres; "
-                "segment them into compact particles."
-            )
+        _check_star_shaped(self.image, possible)
         rows = rows[possible]
         law = ShellLaw.fit(rows, self.config.centred)
         random = np.random.default_rng((self.config.seed, 0))
@@ -231,7 +320,7 @@ class _ShellFit:
         if share < STAR_SHARE:
             text += " The particles are poorly described as star-shaped."
         if dropped:
-            text += f" {dropped} particles that are not star-shaped were left out."
+            text += f" Left out: {count_text(dropped, 'particle')}, not star-shaped."
         return text
 
     def _progress(self, fraction: float) -> Progress:
