@@ -59,7 +59,7 @@ def count_text(count: int, noun: str) -> str:
     >>> count_text(1, "grain"), count_text(0, "grain"), count_text(1200, "grain")
     ('1 grain', '0 grains', '1,200 grains')
     """
-    return f"{count:,} {noun}{'s' * (count != 1)}"
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def length_text(length: float, unit: str) -> str:

@@ -118,6 +118,69 @@ def test_too_few_centres_are_told_of(open_dock, viewer, until):
     assert not train.start_button.isEnabled()
 
 
+@pytest.fixture
+def stack(viewer, sections):
+    """Both sections as slices of a stack, chosen in Train, and points that lie in them."""
+    common = {"units": ("um",) * 3, "axis_labels": ("z", "y", "x")}
+    viewer.add_labels(np.stack(sections), name="stack", scale=(2, 0.1, 0.1), **common)
+    viewer.add_points([[2.0, 8.0, 8.1], [0.0, 8.2, 8.3]], name="in slices", **common)
+
+    def choose(train):
+        train.method.value = "grains"
+        train.inputs.pickers[0].value = [viewer.layers["stack"]]
+        train.form.editors["stack"].value = True
+        train.centres.picker.value = viewer.layers["in slices"]
+        return train
+
+    return choose
+
+
+def test_points_belong_to_the_slice_that_they_lie_in(open_dock, viewer, until, stack):
+    train = stack(open_dock("Train"))
+    assert train.form.editors["centres"].value == "82.0 83.0; 80.0 81.0"
+    until(lambda: train.plan)
+
+
+@pytest.mark.parametrize(
+    ("points", "told"),
+    [
+        ([[0, 8, 8], [0, 8.1, 8.1]], "2 points in slice 0, 0 points in slice 1 of 'stack'"),
+        ([[0.4, 8, 8]], "0 points in slice 1 of 'stack'; place one in every slice"),
+        ([[0, 8, 8], [2, 8, 8], [2.2, 9, 9]], "2 points in slice 1"),
+        ([[0, 8, 8], [9, 8, 8]], "before or behind the slices of 'stack'"),
+    ],
+)
+def test_slices_without_a_point_of_their_own_are_told_of(
+    open_dock, viewer, until, stack, points, told
+):
+    train = stack(open_dock("Train"))
+    until(lambda: train.plan)
+    viewer.layers["in slices"].data = np.array(points, float)
+    until(lambda: told in train.check_line.text())
+    assert train.plan is None
+    assert not train.start_button.isEnabled()
+    viewer.layers["in slices"].data = [[0, 8, 8], [2, 8, 8]]
+    until(lambda: train.plan)
+
+
+def test_a_volume_that_is_no_stack_is_told_of_before_its_points(open_dock, viewer, until, stack):
+    train = stack(open_dock("Train"))
+    train.form.editors["stack"].value = False
+    viewer.layers["in slices"].data = [[1.0, 8, 8]]
+    until(lambda: "turn on 'stack'" in train.check_line.text())
+
+
+def test_an_empty_points_layer_is_told_of(open_dock, viewer, until):
+    train = open_dock("Train")
+    train.method.value = "grains"
+    viewer.layers["centres"].data = np.empty((0, 2))
+    train.centres.picker.value = viewer.layers["centres"]
+    until(lambda: train.plan)
+    assert "'centres' holds no point, so the particles' centroids" in train.check_line.text()
+    train.centres.picker.value = None
+    until(lambda: train.plan and "no point" not in train.check_line.text())
+
+
 def test_what_was_not_indexed_is_shown_filled(open_dock, viewer, until):
     train = open_dock("Train")
     train.method.value = "grains"
@@ -273,6 +336,39 @@ def test_sections_of_one_process_are_alike_and_those_of_another_are_not(open_doc
     assert distances["angle (°)"].p < 1e-4
     assert distances["angle (°)"].generated_mean == pytest.approx(45, abs=5)
     assert pane.plot.isVisibleTo(pane)
+
+
+def test_centres_of_volumes_have_three_coordinates(open_dock, viewer, until):
+    random = np.random.default_rng(0)
+    z, y, x = np.indices((41, 41, 41)) - 20
+    ball = z * z + y * y + x * x < 18**2
+    blocks = (z // 5 + 9) * 400 + (y // 5 + 9) * 20 + x // 5 + 9
+    common = {"axis_labels": ("z", "y", "x")}
+    for name in ("one", "other"):
+        viewer.add_labels(np.where(ball, random.permutation(9000)[blocks] + 1, 0), name=name,
+                          **common)  # fmt: skip
+    viewer.add_points([[20.0, 20.0, 20.0]], name="middle", **common)
+    compare = open_dock("Compare")
+    pane = compare.populations
+    pane.inputs.pickers[0].value = viewer.layers["one"]
+    pane.inputs.pickers[1].value = [viewer.layers["other"]]
+    pane.points.value = viewer.layers["middle"]
+    for kind, name in (
+        ("grains in a volume", "sphericity"),
+        ("grains in sections", "area (pixel²)"),
+    ):
+        pane.kind.value = kind
+        pane.button.click()
+        until(lambda name=name: name in getattr(compare.comparisons.populations, "distances", ()))
+        until(lambda: not compare.comparisons.work.running)
+        assert compare.comparisons.populations.distances[name].ks == 0
+    pane.points.value = viewer.layers["centres"]
+    pane.button.click()
+    until(lambda: "are 2D and the particles 3D" in compare.comparisons.work.message)
+    viewer.layers["middle"].data = [[90.0, 20.0, 20.0]]
+    pane.points.value = viewer.layers["middle"]
+    pane.button.click()
+    until(lambda: "lies outside 'other'" in compare.comparisons.work.message)
 
 
 def test_a_layer_against_itself_is_refused(open_dock, viewer, until):

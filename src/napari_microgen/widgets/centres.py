@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from magicgui.widgets import ComboBox
 from napari.layers import Points
-from qtpy.QtCore import QObject
+from qtpy.QtCore import QObject, Signal
 
+from napari_microgen.errors import InputError
+from napari_microgen.units import count_text
 from napari_microgen.widgets.form import add_row
 
 if TYPE_CHECKING:
@@ -21,11 +23,12 @@ if TYPE_CHECKING:
 
     from napari_microgen.widgets.inputs import LayerInputs
 
+SHOWN = 3
+"""Wrong slices that a message names."""
+
 
 class CentrePoints(QObject):
     """Fills a text field with the places of points, one per section, in pixels.
-
-    The points belong to the sections in their order; in a stack, to the slices they lie in.
 
     Parameters
     ----------
@@ -36,7 +39,16 @@ class CentrePoints(QObject):
     viewer : ViewerModel
     inputs : LayerInputs
         The sections.
+
+    Attributes
+    ----------
+    problem : str
+        Why the points cannot be used; empty if they can.
+    warning : str
+        What to know of them; may be empty.
     """
+
+    changed = Signal()
 
     def __init__(
         self,
@@ -48,6 +60,7 @@ class CentrePoints(QObject):
         super().__init__()
         self._editor, self._viewer, self._inputs = editor, viewer, inputs
         self._watched: Layer | None = None
+        self.problem, self.warning = "", ""
         self.picker = ComboBox(choices=[], nullable=True, name="centre_points")
         hint = "A Points layer with the particle's centre in every section; none for the centroids."
         place, _ = rows.getWidgetPosition(editor.native)
@@ -65,30 +78,77 @@ class CentrePoints(QObject):
         if self._watched is not None:
             self._watched.events.data.disconnect(self._fill)
         self._watched = self.picker.value
-        if self._watched is None:
+        if self._watched is not None:
+            self._watched.events.data.connect(self._fill)
+        else:
             self._editor.value = ""
-            return
-        self._watched.events.data.connect(self._fill)
         self._fill()
 
     def _fill(self, _event: Any = None) -> None:
+        """Take the points over, or say why that cannot be done."""
+        self.problem, self.warning = "", ""
         sections = [layer for layer in self._inputs.layers if layer is not None]
         if self._watched is not None and sections:
-            places = pixel_places(self._watched, sections)
+            try:
+                places = section_centres(self._watched, sections)
+            except InputError as error:
+                places, self.problem = [], str(error)
+            if not places and not self.problem:
+                self.warning = (
+                    f"'{self._watched.name}' holds no point, so the particles' centroids are "
+                    "taken for their centres."
+                )
             self._editor.value = "; ".join(f"{y:.1f} {x:.1f}" for y, x in places)
+        self.changed.emit()
 
 
-def pixel_places(points: Layer, sections: Sequence[Layer]) -> list[tuple[float, float]]:
-    """Return where points lie in the pixels ``(y, x)`` of the sections that they belong to.
+def section_centres(points: Layer, layers: Sequence[Layer]) -> list[tuple[float, float]]:
+    """Return the centre of every section, ``(y, x)`` in pixels; none without points.
 
-    The n-th point belongs to the n-th of several layers, and in a stack to its slice.
+    In a stack of sections a point belongs to the slice that it lies in; otherwise the n-th point
+    belongs to the n-th section.
+
+    Raises
+    ------
+    InputError
+        If not every slice of a stack has one point.
+    """
+    if len(layers) == 1 and layers[0].ndim == points.ndim == 3:
+        return _centres_by_slice(points, layers[0])
+    sections = [x for x in layers for _ in range(x.data.shape[0] if x.ndim == 3 else 1)]
+    return [(place[-2], place[-1]) for place in pixel_places(points, sections)]
+
+
+def _centres_by_slice(points: Layer, stack: Layer) -> list[tuple[float, float]]:
+    places = pixel_places(points, [stack])
+    slices = np.array([round(place[0]) for place in places], int)
+    count = stack.data.shape[0]
+    if np.any((slices < 0) | (slices >= count)):
+        raise InputError(
+            f"'{points.name}' has points before or behind the slices of '{stack.name}'; remove "
+            "them, or give both layers the same scale."
+        )
+    found = np.bincount(slices, minlength=count)
+    if len(places) and np.any(found != 1):
+        wrong = np.flatnonzero(found != 1)
+        shown = ", ".join(f"{count_text(found[i], 'point')} in slice {i}" for i in wrong[:SHOWN])
+        more = f" and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
+        raise InputError(
+            f"'{points.name}' has {shown}{more} of '{stack.name}'; place one in every slice, or "
+            "choose no points for the centroids."
+        )
+    return [(places[i][1], places[i][2]) for i in np.argsort(slices)]
+
+
+def pixel_places(points: Layer, layers: Sequence[Layer]) -> list[tuple[float, ...]]:
+    """Return where points lie in the pixels of layers, one number per axis of the layer.
+
+    The n-th point is seen from the n-th layer, and what is left over from the last.
     """
     places = []
     for i, point in enumerate(points.data):
-        section = sections[min(i, len(sections) - 1)]
-        world = np.zeros(max(points.ndim, section.ndim))
+        layer = layers[min(i, len(layers) - 1)]
+        world = np.zeros(max(points.ndim, layer.ndim))
         world[-points.ndim :] = points.data_to_world(point)
-        places.append(np.array(section.world_to_data(world[-section.ndim :])))
-    if len(sections) == 1 and sections[0].ndim == 3 and points.ndim == 3:
-        places.sort(key=lambda place: float(place[0]))
-    return [(float(place[-2]), float(place[-1])) for place in places]
+        places.append(tuple(map(float, layer.world_to_data(world[-layer.ndim :]))))
+    return places

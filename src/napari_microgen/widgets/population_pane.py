@@ -66,7 +66,13 @@ def population_steps(plan: PopulationPlan) -> Generator[tuple[float, str], None,
     generated = PhaseImage.from_layer(plan.generated, numbered=True)
     places: list[tuple[float, ...] | None] = [None] * len(real)
     if plan.points is not None:
-        places = [*pixel_places(plan.points, plan.real)]
+        ndim = max(image.ndim for image in real)
+        if plan.points.ndim < ndim:
+            raise InputError(
+                f"The points of '{plan.points.name}' are {plan.points.ndim}D and the particles "
+                f"{ndim}D; place them in a {ndim}D Points layer, or choose none for the centroids."
+            )
+        places = [place[-ndim:] for place in pixel_places(plan.points, plan.real)]
     # What a model makes has its centre in the middle, whatever its outline.
     middle = tuple(n // 2 for n in generated.shape) if is_generated(plan.generated) else None
     for step in compare_populations(real, generated, plan.kind, [*places, middle]):

@@ -124,6 +124,7 @@ class TrainWidget(Scrolled):
         if self.chosen_method.points:
             editor = self.form.editors[self.chosen_method.points]
             self.centres = CentrePoints(self._rows, editor, self._viewer, self.inputs)
+            self.centres.changed.connect(self._on_edited)
         self.inputs.changed.connect(self._on_layers)
         self.form.changed.connect(self._on_edited)
         self._on_layers()
@@ -188,8 +189,10 @@ class TrainWidget(Scrolled):
         if outcome.error is not None:
             self.note_line.tell("")
             self.check_line.fail(sentence(outcome.error, "Checking the images"))
-            return
-        self._set_plan(outcome.value)
+        elif self.centres is not None and self.centres.problem:
+            self.check_line.fail(self.centres.problem)
+        else:
+            self._set_plan(outcome.value)
 
     def _set_plan(self, plan: TrainingPlan | None) -> None:
         self.plan = plan
@@ -199,8 +202,11 @@ class TrainWidget(Scrolled):
         self.note_line.tell("\n".join(plan.notes))
         needed, free = size_text(plan.memory_bytes), size_text(plan.available_bytes)
         memory = f"Takes about {needed} of memory; {free} are free."
-        if plan.warnings:
-            self.check_line.warn([*plan.warnings, memory])
+        warnings = [*plan.warnings]
+        if self.centres is not None and self.centres.warning:
+            warnings.insert(0, self.centres.warning)
+        if warnings:
+            self.check_line.warn([*warnings, memory])
         else:
             self.check_line.tell(memory)
 

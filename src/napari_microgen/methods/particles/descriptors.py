@@ -186,6 +186,11 @@ def _planes(
 ) -> Iterator[tuple[PhaseImage, tuple[float, ...]]]:
     """Yield the three planes through a centre, by default the middle, and the centre in them."""
     middle = [n // 2 for n in image.shape] if centre is None else list(centre)
+    if not all(-0.5 <= m < n - 0.5 for m, n in zip(middle, image.shape, strict=True)):
+        raise InputError(
+            f"The centre ({', '.join(f'{m:.5g}' for m in middle)}) lies outside '{image.name}'; "
+            "place the point on the particle's middle, or leave it out."
+        )
     for axis, name in enumerate("zyx"):
         sizes = tuple(s for i, s in enumerate(image.voxel_size) if i != axis)
         plane = image.data.take(round(middle[axis]), axis)
