@@ -60,7 +60,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _fail("Stopped before it was done.", INTERRUPTED)
     except MemoryError:
-        return _fail("The memory ran out; choose a smaller shape or preset.", FAILED)
+        return _fail(
+            "The memory ran out; choose a smaller shape or preset, or larger voxels.", FAILED
+        )
     except Exception as error:  # the promise is no traceback, whatever a library raises
         logging.getLogger(__name__).debug("unexpected", exc_info=True)
         return _fail(f"It failed unexpectedly: {type(error).__name__}: {error}", FAILED)
@@ -136,7 +138,7 @@ def generate(options: argparse.Namespace) -> dict[str, Any]:
         raise InputError("Volumes of this model have no end; say how large with --shape Z Y X.")
     voxels = math.prod(shape)
     needed = voxels * {"labels": 1, "grey": 4, "colour": 3, "numbered": 2}[model.origin.kind]
-    check_disk(options.out, needed)
+    check_disk(options.out, needed, f"make room, choose another folder, or {model.mend}")
     for path in filter(None, maps):
         check_disk(path, needed + 4 * voxels)
     sample, seconds = generate_sample(model, shape, options.seed, options.periodic, options.device)
@@ -246,7 +248,8 @@ def _generate_particles(options: argparse.Namespace) -> dict[str, Any]:
     from napari_microgen.methods.particles.centred import CentredModel
     from napari_microgen.methods.particles.whole import write_particles
     from napari_microgen.resources import peak_memory
-    from napari_microgen.runs import follow
+    from napari_microgen.runs import follow, say
+    from napari_microgen.units import count_text
 
     model = _model(options)
     if not isinstance(model, CentredModel):
@@ -257,8 +260,10 @@ def _generate_particles(options: argparse.Namespace) -> dict[str, Any]:
     given += ["periodic"] * any(options.periodic)
     if given:
         raise InputError(f"A data set has one file per particle; leave out --{given[0]}.")
+    for remark in model.remarks(options.seed):
+        say(f"warning: {remark}")
     steps = write_particles(model, options.out, options.count, options.seed, options.device)
-    written = follow(steps, f"Generating {options.count} particles")
+    written = follow(steps, f"Generating {count_text(options.count, 'particle')}")
     return {
         "out": written["folder"],
         "table": written["table"],

@@ -46,8 +46,13 @@ def check_memory(n_bytes: int, what: str, mend: str, free: int | None = None) ->
         )
 
 
-def check_disk(path: str | Path, n_bytes: int) -> None:
-    """Raise `InputError` if `path` cannot be written, or has no room for `n_bytes`."""
+def check_disk(
+    path: str | Path, n_bytes: int, mend: str = "make room or choose another folder"
+) -> None:
+    """Raise `InputError` if `path` cannot be written, or has no room for `n_bytes`.
+
+    `mend` says what to do then.
+    """
     path = Path(path)
     if path.is_dir():
         raise InputError(f"'{path}' is a folder; give the name of a file to write.")
@@ -60,7 +65,7 @@ def check_disk(path: str | Path, n_bytes: int) -> None:
     if n_bytes > free:
         raise InputError(
             f"'{path.name}' needs up to {size_text(n_bytes)} of disk but {size_text(free)} are "
-            f"free in '{folder}'; make room or choose another folder."
+            f"free in '{folder}'; {mend}."
         )
 
 

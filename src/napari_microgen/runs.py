@@ -151,8 +151,10 @@ def generate_sample(
     model.check_shape(shape, periodic)
     check_memory(
         model.bytes_needed(shape), f"A volume of {' x '.join(map(str, shape))} voxels",
-        "choose a smaller shape",
+        model.mend,
     )  # fmt: skip
+    for remark in model.remarks(seed):
+        say(f"warning: {remark}")
     started = time.perf_counter()
     steps = model.generate_steps(shape, seed, periodic=periodic, device=device)
     sample = follow(steps, "Generating")

@@ -256,6 +256,35 @@ def test_a_voxel_size_that_is_none_is_refused(open_dock, shells):
     assert generate.generate_button.isEnabled()
 
 
+@pytest.mark.parametrize(
+    ("size", "told"),
+    [
+        ("1e-320", "choose a larger voxel size"),
+        ("1e-9", "choose a larger voxel size"),
+        ("1", "choose a larger voxel size or a smaller shape"),
+        ("1e300", "choose a smaller voxel size"),
+    ],
+)
+def test_voxel_sizes_out_of_all_proportion_are_told_of(open_dock, shells, size, told):
+    generate = open_dock("Generate")
+    generate.jobs.add_model("shells", shells)
+    generate.particles.voxel_size.value = size
+    assert told in generate.check_line.text()
+    assert not generate.generate_button.isEnabled()
+
+
+def test_coarse_voxels_and_seeds_without_end_are_told_of(open_dock, shells):
+    generate = open_dock("Generate")
+    generate.jobs.add_model("shells", shells)
+    generate.particles.voxel_size.value = "4000"
+    assert "only 1.6 voxels wide" in generate.check_line.text()
+    assert generate.generate_button.isEnabled()
+    generate.particles.voxel_size.value = "1000"
+    generate.particles.count.value = 3
+    generate.seed.value = 2**31 - 2
+    assert "Seeds end at" in generate.check_line.text()
+
+
 def test_lengths_that_cannot_be_matched_are_told_of(open_dock, grains):
     origin = Origin("shell", {}, "numbered", (), (1.0,) * 3, "pixel")
     nowhere = ShellModel(origin, true_shells(), np.zeros((3, 100)), 1.0, 0.0)
@@ -297,6 +326,8 @@ def test_a_data_set_is_written_into_a_folder(open_dock, until, shells, tmp_path)
     generate.particles.count.value = 2
     generate.write_set(str(tmp_path))
     until(lambda: "Wrote 2 particles" in generate.state_line.text())
+    generate.write_set(str(tmp_path))
+    until(lambda: "holds a data set already" in generate.state_line.text())
     assert read_tiff(tmp_path / "particle_00001.tif").data.max() == 1
     assert (tmp_path / "particles.csv").is_file()
 

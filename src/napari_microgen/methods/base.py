@@ -456,6 +456,9 @@ class Block:
 class Model(ABC):
     """A trained model: a function of seed and position that gives volumes of any size."""
 
+    mend: ClassVar[str] = "choose a smaller shape"
+    """What to do where a volume is too large."""
+
     def __init__(self, origin: Origin) -> None:
         self.origin = origin
 
@@ -542,6 +545,10 @@ class Model(ABC):
     def fitting_shape(self, seed: int = 0) -> Shape | None:
         """Return the shape that holds all there is of `seed`'s volume; None if it is endless."""
         return None
+
+    def remarks(self, seed: int = 0) -> list[str]:
+        """Return what to know of `seed`'s volume before it is generated, one sentence each."""
+        return []
 
     def with_voxel_size(self, voxel_size: float) -> Model:
         """Return the same model on cubic voxels of another size, in the unit of `origin`.

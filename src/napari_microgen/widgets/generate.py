@@ -294,7 +294,11 @@ class GenerateWidget(Scrolled):
                 self.check_line.fail(str(error))
             else:
                 fine = True
-                self.check_line.tell(f"Takes about {size_text(plan.bytes_needed)} of memory.")
+                memory = f"Takes about {size_text(plan.bytes_needed)} of memory."
+                if plan.remarks:
+                    self.check_line.warn([*plan.remarks, memory])
+                else:
+                    self.check_line.tell(memory)
         self.generate_button.setEnabled(fine and not self.jobs.generation.running)
         return fine
 

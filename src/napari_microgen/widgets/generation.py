@@ -15,7 +15,7 @@ from napari_microgen.io.layers import METADATA_KEY, phase_colormap, sample_layer
 from napari_microgen.methods.particles.bed import bed_steps
 from napari_microgen.methods.particles.centred import CentredModel
 from napari_microgen.methods.particles.shell_model import ShellModel
-from napari_microgen.methods.particles.whole import ParticleModel, write_particles
+from napari_microgen.methods.particles.whole import ParticleModel, check_seeds, write_particles
 from napari_microgen.metrics.chords import mean_chords
 from napari_microgen.metrics.surfaces import ssa
 from napari_microgen.phases import Phase
@@ -88,14 +88,23 @@ class GenerationPlan:
         entropy = 4 * int(np.prod(self.shape, dtype=object)) if self.ensemble > 1 else 0
         return self.model.bytes_needed(self.shape, self.probabilities) + entropy
 
+    @property
+    def remarks(self) -> list[str]:
+        """What to know of the volume before it is generated."""
+        return self.model.remarks(self.seed)
+
     def check(self) -> None:
-        """Raise `InputError` if the shape is impossible or too large, or one seed an ensemble."""
+        """Raise `InputError` if the volume is impossible or too large, or one seed an ensemble."""
         if self.ensemble == 1:
             raise InputError(
                 "An ensemble of one seed differs nowhere; choose two seeds or more, or 0 for none."
             )
         self.model.check_shape(self.shape, self.periodic)
-        check_memory(self.bytes_needed, "This volume", "choose a smaller shape")
+        check_seeds(self.seed, self.count)
+        mend = (
+            "choose fewer particles or a larger voxel size" if self.count > 1 else self.model.mend
+        )
+        check_memory(self.bytes_needed, "This volume", mend)
 
 
 @dataclasses.dataclass(frozen=True)

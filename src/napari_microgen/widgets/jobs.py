@@ -14,6 +14,7 @@ from napari.utils.notifications import show_error, show_info
 from qtpy.QtCore import QEvent, QObject, Signal, Slot
 from qtpy.QtWidgets import QApplication
 
+from napari_microgen.units import count_text
 from napari_microgen.widgets.checkpoints import discard_old
 from napari_microgen.widgets.generation import generation_steps, model_steps, writing_steps
 from napari_microgen.widgets.placement import add_beside, add_in_place
@@ -216,7 +217,7 @@ class Jobs(QObject):
             self._tell_generation(GenerationState(message=message))
         else:
             count, table = len(outcome.value["particles"]), outcome.value["table"]
-            message = f"Wrote {count} particles; their table is '{table}'."
+            message = f"Wrote {count_text(count, 'particle')}; their table is '{table}'."
             self._tell_generation(GenerationState(message=message))
 
     def cancel_generation(self) -> None:

@@ -1,4 +1,5 @@
 import csv
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -161,6 +162,15 @@ def test_a_data_set_has_volumes_tessellations_and_a_table(files, tmp_path, capsy
         (["GRAINS", "--count", "2", "--periodic", "z"], "leave out --periodic"),
         (["GRAINS", "--table", "a.csv", "--tessellation", "a.csv"], "name the same file"),
         (["GRAINS", "--count", "0"], "'0' is no whole number from 1"),
+        (["SHELL", "--voxel-size", "1e-320"], "choose a larger voxel size"),
+        (["SHELL", "--voxel-size", "1e-300"], "choose a larger voxel size"),
+        (["GRAINS", "--voxel-size", "1e-300"], "choose a larger voxel size"),
+        (["GRAINS", "--shell", "SHELL", "--voxel-size", "1e-9"], "choose a larger voxel size"),
+        (["GRAINS", "--voxel-size", "0.1"], "choose a larger voxel size"),
+        (["GRAINS", "--voxel-size", "1e300"], "choose a smaller voxel size"),
+        (["SHELL", "--voxel-size", "1e-300", "--count", "3"], "choose a larger voxel size"),
+        (["SHELL", "--voxel-size", "0.5", "--count", "3"], "choose a larger voxel size"),
+        (["SHELL", "--count", "2", "--seed", "2147483647"], "Seeds end at 2147483647"),
     ],
 )
 def test_what_a_model_cannot_give_is_said(files, arguments, told, tmp_path, capsys):
@@ -168,3 +178,44 @@ def test_what_a_model_cannot_give_is_said(files, arguments, told, tmp_path, caps
     arguments = [names.get(a, a) for a in arguments]
     assert main(["generate", *arguments, "--out", str(tmp_path / "v.tif")]) == 2
     assert told in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_data_set_without_room_is_refused_before_its_folder_is_made(files, tmp_path, monkeypatch):
+    usage = SimpleNamespace(total=10**9, used=10**9 - 1000, free=1000)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: usage)
+    folder = tmp_path / "new" / "set"
+    assert main(["generate", files[1], "--out", str(folder), "--count", "3"]) == 2
+    assert not list(tmp_path.iterdir())
+
+
+def test_no_data_set_is_mixed_with_an_earlier_one(files, tmp_path, capsys):
+    folder = tmp_path / "set"
+    command = ["generate", files[1], "--voxel-size", "2000", "--out", str(folder)]
+    assert main([*command, "--count", "3"]) == 0
+    (folder / "notes.txt").write_text("mine")
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    assert main([*command, "--count", "1"]) == 2
+    assert "holds a data set already" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "notes.txt").write_text("mine")
+    assert main([*command[:-1], str(other), "--count", "1"]) == 0
+    assert "Generating 1 particle " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("more", [[], ["--count", "2"]])
+def test_particles_of_a_voxel_or_two_are_warned_of(files, tmp_path, capsys, more):
+    for size, warned in (("4000", True), ("400", False)):
+        out = str(tmp_path / f"{size}.tif")
+        command = ["generate", files[1], "--voxel-size", size, "--out", out, *more]
+        assert main(command) == 0
+        assert ("only 1.6 voxels wide" in capsys.readouterr().err) == warned
+
+
+def test_a_shell_of_a_thousand_times_the_size_is_told_of(grains):
+    huge = ShellModel(origin("shell", 0.3, "mm"), true_shells(), np.zeros((3, 100)), 0.3, 0.0)
+    particles = combine(grains, huge).with_voxel_size(100.0)
+    with pytest.raises(InputError, match="right voxel sizes"):
+        particles.generate(particles.fitting_shape(0), 0)

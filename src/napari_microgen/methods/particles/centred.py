@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 
 TILE = 64
 NOWHERE: Periodic = (False, False, False)
+MAX_SEED = 2**31 - 1
+NARROWEST, WIDEST = 0.1, 50_000
+"""Particles of fewer or more voxels in width are a slip of the voxel size."""
+
+NARROW = 8
+"""Particles of fewer voxels in width show these rather than their shape."""
 
 
 class CentredModel(Model):
@@ -29,6 +35,8 @@ class CentredModel(Model):
     where the middle of the volume lies, seen from there. A voxel's number depends on nothing but
     where it lies, so volumes of any shapes and offsets agree.
     """
+
+    mend = "choose a larger voxel size or a smaller shape"
 
     @abstractmethod
     def numbering(self, seed: int, device: str) -> Numbering:
@@ -42,8 +50,42 @@ class CentredModel(Model):
         """Return what is known of the numbers in a volume; the column ``index`` holds them."""
 
     @abstractmethod
-    def fitting_shape(self, seed: int = 0) -> Shape:
+    def width(self, seed: int) -> float:
+        """Return how wide the particle of a seed is, in the origin's unit."""
+
+    @abstractmethod
+    def whole_shape(self, seed: int) -> Shape:
         """Return the smallest shape that holds the whole particle of a seed."""
+
+    def fitting_shape(self, seed: int = 0) -> Shape:
+        """Return the smallest shape that holds the whole particle of a seed.
+
+        Raises
+        ------
+        InputError
+            If the voxels are out of all proportion to the particle.
+        """
+        width = self._width_in_voxels(seed)
+        if not NARROWEST <= width <= WIDEST:
+            raise InputError(
+                f"On voxels of {self.origin.voxel_size[0]:g} {self.origin.unit} the particle is "
+                f"{width:.3g} voxels wide; choose a {'larger' if width > 1 else 'smaller'} voxel "
+                "size."
+            )
+        return self.whole_shape(seed)
+
+    def remarks(self, seed: int = 0) -> list[str]:
+        """Tell of voxels that are too coarse; see `Model.remarks`."""
+        width = self._width_in_voxels(seed)
+        if width >= NARROW:
+            return []
+        return [
+            f"The particle of seed {seed} is only {width:.2g} voxels wide, too few to show its "
+            "shape; choose a smaller voxel size."
+        ]
+
+    def _width_in_voxels(self, seed: int) -> float:
+        return float(self.width(seed)) / self.origin.voxel_size[0]
 
     def parameters(self, seed: int) -> dict[str, NDArray[Any]]:
         """Return the continuous tessellation of a seed's particle; empty where there is none."""

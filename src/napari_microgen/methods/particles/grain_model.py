@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from functools import lru_cache
+from math import pi
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from napari_microgen.methods.base import Origin, Shape
     from napari_microgen.methods.particles.centred import Numbering
     from napari_microgen.methods.particles.diagram import Diagram
+
+
+MOST_GRAINS = 10**6
 
 
 class GrainModel(CentredModel):
@@ -104,8 +108,20 @@ class GrainModel(CentredModel):
         seed : int
         radius : float, optional
             In units.
+
+        Raises
+        ------
+        InputError
+            If there were too many grains, as in a shell whose size is wrong.
         """
-        return _diagram(self, seed, self.radius if radius is None else radius)
+        radius = self.radius if radius is None else radius
+        expected = self.intensity * 4 / 3 * pi * radius**3
+        if expected > MOST_GRAINS:
+            raise InputError(
+                f"This particle would hold about {expected:.2g} grains, more than can be made; "
+                "check whether the images of shell and grains have the right voxel sizes."
+            )
+        return _diagram(self, seed, radius)
 
     def numbering(self, seed: int, device: str) -> Numbering:
         """Return what numbers the grains of a seed's ball."""
@@ -133,7 +149,11 @@ class GrainModel(CentredModel):
 
         return numbers
 
-    def fitting_shape(self, seed: int = 0) -> Shape:
+    def width(self, seed: int) -> float:
+        """Return the diameter of the ball."""
+        return 2 * self.radius * self.unit
+
+    def whole_shape(self, seed: int) -> Shape:
         """Return the smallest shape that holds the ball."""
         side = 2 * int(self.radius / self.step) + 3
         return side, side, side

@@ -15,6 +15,7 @@ from napari_microgen.methods.particles.shell import (
     Voxeliser,
     measure_shells,
     shell_mesh,
+    shell_radii,
 )
 
 if TYPE_CHECKING:
@@ -129,7 +130,11 @@ class ShellModel(CentredModel):
 
         return numbers
 
-    def fitting_shape(self, seed: int = 0) -> Shape:
+    def width(self, seed: int) -> float:
+        """Return twice the largest radius."""
+        return 2 * float(shell_radii(self.shell(seed)[None]).max())
+
+    def whole_shape(self, seed: int) -> Shape:
         """Return the smallest shape that holds the particle."""
         return self.voxeliser(seed).fitting_shape
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_microgen.errors import InputError, RunError
-from napari_microgen.methods.particles.centred import CentredModel
+from napari_microgen.methods.particles.centred import MAX_SEED, CentredModel
 from napari_microgen.methods.particles.grain_model import GrainModel
 from napari_microgen.methods.particles.shell import Voxeliser, measure_shells, shell_mesh
 from napari_microgen.methods.particles.shell_model import ShellModel
+from napari_microgen.resources import check_disk, check_memory
 from napari_microgen.units import length_ratio
 
 if TYPE_CHECKING:
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
     from napari_microgen.methods.base import Model, Origin, Shape
     from napari_microgen.methods.particles.centred import Numbering
     from napari_microgen.methods.particles.diagram import Diagram
+
+VOXEL_BYTES = 2
+"""In the files of a data set."""
 
 
 class ParticleModel(CentredModel):
@@ -103,7 +108,11 @@ class ParticleModel(CentredModel):
 
         return numbers
 
-    def fitting_shape(self, seed: int = 0) -> Shape:
+    def width(self, seed: int) -> float:
+        """Return twice the shell's largest radius."""
+        return self.shell_model.width(seed) * self._scale
+
+    def whole_shape(self, seed: int) -> Shape:
         """Return the smallest shape that holds the particle."""
         return self.voxeliser(seed).fitting_shape
 
@@ -168,6 +177,7 @@ def write_particles(
     count : int
     first_seed : int
         The particles have this seed and those that follow.
+    device : str
 
     Returns
     -------
@@ -176,19 +186,24 @@ def write_particles(
 
     Raises
     ------
+    InputError
+        If the particles are too large or have no seeds, or the folder holds a data set already;
+        before anything is written.
     RunError
         If the folder cannot be made or written to.
     """
     from napari_microgen.io.tiff import write_sample
     from napari_microgen.metrics.tables import write_columns, write_csv
 
+    _check_set(model, folder, count, first_seed)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunError(f"The folder '{folder}' cannot be made: {error.strerror}.") from None
     rows = []
     for i, seed in enumerate(range(first_seed, first_seed + count)):
-        steps = model.generate_steps(model.fitting_shape(seed), seed, device=device)
+        shape = _checked_shape(model, seed)
+        steps = model.generate_steps(shape, seed, device=device)
         while True:
             try:
                 yield (i + next(steps)) / count
@@ -205,6 +220,39 @@ def write_particles(
         told.pop(name)
     (folder / "provenance.json").write_text(json.dumps(told, indent=1))
     return {"folder": str(folder), "table": str(folder / "particles.csv"), "particles": rows}
+
+
+def _check_set(model: CentredModel, folder: Path, count: int, first_seed: int) -> None:
+    """Raise `InputError` if a data set cannot be made, or would mix with another one."""
+    check_seeds(first_seed, count)
+    voxels = prod(_checked_shape(model, first_seed))
+    there = [name for name in ("particles.csv", "provenance.json") if (folder / name).exists()]
+    there += [path.name for path in folder.glob("particle_*")]
+    if there:
+        raise InputError(
+            f"'{folder}' holds a data set already ('{there[0]}'), which is not overwritten; choose "
+            "another folder."
+        )
+    above = next(p for p in (folder.absolute(), *folder.absolute().parents) if p.is_dir())
+    needed = count * voxels * VOXEL_BYTES  # most particles are about as large as the first
+    check_disk(above / "data set", needed, f"make room, choose another folder, or {model.mend}")
+
+
+def check_seeds(first: int, count: int) -> None:
+    """Raise `InputError` if there are not so many seeds from a first one on."""
+    if first + count - 1 > MAX_SEED:
+        raise InputError(
+            f"Seeds end at {MAX_SEED}, so there are no {count} from {first} on; start with a lower "
+            "seed."
+        )
+
+
+def _checked_shape(model: CentredModel, seed: int) -> Shape:
+    """Return the shape of a particle, or raise `InputError` if memory is too short for it."""
+    shape = model.fitting_shape(seed)
+    what = f"The particle of seed {seed}, {' x '.join(map(str, shape))} voxels,"
+    check_memory(model.bytes_needed(shape), what, "choose a larger voxel size")
+    return shape
 
 
 def _summary(
