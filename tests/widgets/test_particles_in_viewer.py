@@ -216,6 +216,67 @@ def test_every_step_of_the_segmentation_is_shown_and_shells_are_fitted(open_dock
     assert train.jobs.models[0].model.origin.unit == "um"
 
 
+def test_the_choice_among_laws_is_shown_where_shells_are_fitted_and_used(open_dock, viewer, until):
+    viewer.add_labels(np.pad(balls(12), 2), name="balls", scale=(0.3,) * 3, units=("um",) * 3,
+                      axis_labels=("z", "y", "x"))  # fmt: skip
+    train = open_dock("Train")
+    train.method.value = "shell"
+    train.inputs.pickers[0].value = viewer.layers["balls"]
+    until(lambda: train.plan)
+    train.start_button.click()
+    until(lambda: train.jobs.models)
+    until(lambda: train.progress.laws.isVisibleTo(train))
+    generate = open_dock("Generate")
+    assert generate.folded_laws.isVisibleTo(generate)
+    law = generate.chosen_model.law
+    for table in (train.progress.laws.table, generate.laws.table):
+        assert table.rowCount() == law.order + 1
+        header = [table.horizontalHeaderItem(i).text() for i in range(table.columnCount())]
+        assert header == ["Order", "Chosen", "normal", "log-normal", "t", "Parameters"]
+        for order, choices in enumerate(law.choices):
+            assert table.item(order, 1).text() == choices[0].family
+            for each in choices:
+                assert table.item(order, header.index(each.family)).cell.key == each.aic
+        assert table.item(3, 3).text() == "–"  # no coefficient of order 3 is above 0 always
+    radius = generate.chosen_model.coefficients[:, 0].mean() / np.sqrt(4 * np.pi) * 0.3
+    told = train.progress.laws.table.item(0, 5).text()
+    assert float(told.split("radius ")[1].split()[0]) == pytest.approx(radius, rel=0.1)
+
+
+def test_other_models_have_no_laws_to_show(open_dock, grains):
+    generate = open_dock("Generate")
+    generate.jobs.add_model("grains", grains)
+    assert not generate.folded_laws.isVisibleTo(generate)
+
+
+def test_the_angles_of_a_section_that_points_nowhere_are_drawn(open_dock, viewer, until):
+    from scipy.spatial import cKDTree
+
+    y, x = np.indices((161, 161))
+    points = np.random.default_rng(0).uniform(0, 161, (500, 2))
+    _, cells = cKDTree(points).query(np.stack([y, x], -1))
+    disc = (y - 80) ** 2 + (x - 80) ** 2 < 75**2
+    viewer.add_labels(np.where(disc, cells + 1, 0), name="nowhere", scale=(0.1, 0.1),
+                      units=("um",) * 2, axis_labels=("y", "x"))  # fmt: skip
+    train = open_dock("Train")
+    train.method.value = "grains"
+    train.inputs.pickers[0].value = [viewer.layers["nowhere"], viewer.layers["EBSD 1"]]
+    until(lambda: train.plan)
+    assert "'nowhere' do not point to the centre" in train.check_line.text()
+    plot = train.warning_plot
+    assert plot.isVisibleTo(train)
+    (drawn,) = plot.plot.listDataItems()
+    angles, shares = drawn.getData()
+    np.testing.assert_allclose(angles, np.arange(7.5, 90, 15))
+    assert shares.sum() == pytest.approx(100)
+    assert "nowhere" in plot.legend.text()
+    assert "EBSD" not in plot.legend.text()
+    assert plot.plot.viewRange()[1][0] <= 0  # or chance would look large
+    train.inputs.pickers[0].value = [viewer.layers["EBSD 1"]]
+    until(lambda: train.plan)
+    assert not plot.isVisibleTo(train)
+
+
 # ---------------------------------------------------------------------- generating
 
 

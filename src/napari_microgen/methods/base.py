@@ -707,6 +707,25 @@ class Input:
     several: bool = False
 
 
+@dataclass(frozen=True)
+class Plot:
+    """Curves that show what a sentence says.
+
+    Attributes
+    ----------
+    heading : str
+        What stands on which axis, with units.
+    curves : dict of str to (sequence of float, sequence of float)
+        Points along x and y by name.
+    level : float or None
+        A value of y to compare them with.
+    """
+
+    heading: str
+    curves: Mapping[str, tuple[Sequence[float], Sequence[float]]]
+    level: float | None = None
+
+
 class Method(ABC):
     """A published system: what it asks for, how it is trained, and the model it gives."""
 
@@ -749,6 +768,10 @@ class Method(ABC):
             As `check` does.
         """
         return []
+
+    def warning_plot(self, data: Sequence[PhaseImage], config: Config) -> Plot | None:
+        """Return what shows the reason for a warning of `check`; None where there is nothing."""
+        return None
 
     def intermediates(
         self, data: Sequence[PhaseImage], config: Config

@@ -21,11 +21,13 @@ from napari_microgen.generation.ensemble import MAX_SEEDS
 from napari_microgen.io.layers import METADATA_KEY
 from napari_microgen.methods import load_model
 from napari_microgen.methods.particles.centred import CentredModel
+from napari_microgen.methods.particles.shell_model import ShellModel
 from napari_microgen.resources import size_text
-from napari_microgen.widgets.form import add_row, two_columns
+from napari_microgen.widgets.form import Folded, add_row, two_columns
 from napari_microgen.widgets.generation import GenerationPlan, next_period
 from napari_microgen.widgets.inputs import LayerInputs
 from napari_microgen.widgets.jobs import jobs_of, unwrapped
+from napari_microgen.widgets.law_table import LawTable
 from napari_microgen.widgets.layout import Scrolled, button, row
 from napari_microgen.widgets.looks import look_like
 from napari_microgen.widgets.particle_rows import ParticleRows
@@ -72,6 +74,8 @@ class GenerateWidget(Scrolled):
         self.open_button = button("Open…", self._ask_open, "Open a model file.")
         self.about = QLabel()
         self.about.setWordWrap(True)
+        self.laws = LawTable()
+        self.folded_laws = Folded("Laws by order", row(self.laws))
         self.input_rows = two_columns()
         self.input_box = QWidget()
         self.input_box.setLayout(self.input_rows)
@@ -103,6 +107,7 @@ class GenerateWidget(Scrolled):
         self._rows = rows = two_columns()
         add_row(rows, "Model", boxed(self.model.native, self.open_button), "What to generate from.")
         rows.addRow(self.about)
+        rows.addRow(self.folded_laws)
         rows.addRow(self.input_box)
         rows.addRow(self.particles.box)
         hint = "Voxels along {0}; periodic: the volume continues at its opposite face along {0}."
@@ -166,6 +171,8 @@ class GenerateWidget(Scrolled):
     def _on_model(self) -> None:
         self.about.setText(describe(self.chosen_model))
         self.about.setVisible(self.chosen_model is not None)
+        self.laws.show_model(self.chosen_model)
+        self._rows.setRowVisible(self.folded_laws, isinstance(self.chosen_model, ShellModel))
         self._ask_inputs()
         self.particles.offer(self.chosen_model, self.jobs.models)
         for widget in (self.particles.box, self.set_button):

@@ -14,7 +14,7 @@ from napari_microgen.widgets.tables import NUMBERS, ROW_HEIGHT
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from qtpy.QtGui import QKeyEvent
+    from qtpy.QtGui import QKeyEvent, QShowEvent
 
 ROWS = 10
 """Rows that are seen at most; of more, the table scrolls."""
@@ -60,6 +60,11 @@ class NumberTable(QTableWidget):
         self.resizeColumnsToContents()
         self._fit_height()
         self.setVisible(bool(rows))
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Be as high as the rows are in the style that is known only now."""
+        super().showEvent(event)
+        self._fit_height()
 
     def _fit_height(self) -> None:
         bars = self.horizontalHeader().sizeHint().height() + 2 * self.frameWidth()

@@ -8,6 +8,7 @@ from qtpy.QtCore import Qt, QTimer, Slot
 from qtpy.QtWidgets import QLabel, QProgressBar, QVBoxLayout, QWidget
 
 from napari_microgen.resources import size_text
+from napari_microgen.widgets.law_table import LawTable
 from napari_microgen.widgets.plots import CurvePlot
 from napari_microgen.widgets.state import Status
 from napari_microgen.widgets.status import StatusLine
@@ -57,12 +58,14 @@ class TrainingProgress(QWidget):
             "lattice leaves; isotropy is about whether the axes differ as they do in the image.</p>"
         )
         self.table = SmallTable(("Error over noise", "Now", "Best model"))
+        self.laws = LawTable()
         self.ratios.setToolTip(hint)
         self.table.setToolTip(hint)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         for part in (
-            self.bar, self.figures, self.state_line, self.losses, self.ratios, self.table
+            self.bar, self.figures, self.state_line, self.losses, self.ratios, self.table,
+            self.laws,
         ):  # fmt: skip
             layout.addWidget(part)
         jobs.status_changed.connect(self._on_status)
@@ -93,9 +96,11 @@ class TrainingProgress(QWidget):
         if training.progress is not None:
             self.bar.setValue(round(1000 * training.progress.fraction))
             self.figures.setText(figures(training.progress))
+        self.losses.setVisible(bool(training.losses.points))  # a fit has none
         self.losses.show_curves(training.losses)
         self.ratios.show_curves(training.ratios)
         self.table.show_rows(self._fidelity_rows())
+        self.laws.show_model(training.model)
 
     def _fidelity_rows(self) -> list[tuple[str, str, str]]:
         training = self._jobs.training

@@ -20,6 +20,7 @@ from napari_microgen.widgets.form import ConfigForm, Folded, add_row, two_column
 from napari_microgen.widgets.inputs import LayerInputs
 from napari_microgen.widgets.jobs import jobs_of, unwrapped
 from napari_microgen.widgets.layout import Scrolled, button, row
+from napari_microgen.widgets.line_plot import Line, LinePlot
 from napari_microgen.widgets.phase_map_table import PhaseMapTable
 from napari_microgen.widgets.preferences import training_defaults
 from napari_microgen.widgets.progress import TrainingProgress
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
     from napari.viewer import Viewer
 
-    from napari_microgen.methods.base import Config, Method
+    from napari_microgen.methods.base import Config, Method, Plot
     from napari_microgen.phases import PhaseImage, Zero
     from napari_microgen.widgets.tasks import Outcome, Steps, Task
 
@@ -69,6 +70,7 @@ class TrainWidget(Scrolled):
     def _make_parts(self) -> None:
         self.note_line = StatusLine()
         self.check_line = StatusLine()
+        self.warning_plot = LinePlot(self._viewer)
         self.start_button = button("Start", self.start, "Train from the beginning.")
         self.resume_button = button(
             "Resume",
@@ -98,6 +100,7 @@ class TrainWidget(Scrolled):
         self.column.addWidget(self.folded)
         self.column.addWidget(self.note_line)
         self.column.addWidget(self.check_line)
+        self.column.addWidget(self.warning_plot)
         self.column.addWidget(self.look_button)
         buttons = (self.start_button, self.resume_button, self.pause_button, self.cancel_button)
         self.column.addLayout(row(*buttons))
@@ -197,6 +200,7 @@ class TrainWidget(Scrolled):
     def _set_plan(self, plan: TrainingPlan | None) -> None:
         self.plan = plan
         self._enable()
+        self._show_plot(plan.plot if plan is not None else None)
         if plan is None:
             return
         self.note_line.tell("\n".join(plan.notes))
@@ -209,6 +213,14 @@ class TrainWidget(Scrolled):
             self.check_line.warn([*warnings, memory])
         else:
             self.check_line.tell(memory)
+
+    def _show_plot(self, plot: Plot | None) -> None:
+        curves = plot.curves if plot is not None else {}
+        lines = [Line(name, x, y) for name, (x, y) in curves.items()]
+        heading, level = (plot.heading, plot.level) if plot is not None else ("", None)
+        self.warning_plot.show_lines(heading, lines, level)
+        if lines:  # from 0, so that chance does not look large
+            self.warning_plot.plot.setYRange(0, 1.1 * max(max(line.y) for line in lines))
 
     # ------------------------------------------------------------------ looking at the images
 
@@ -263,6 +275,7 @@ class TrainWidget(Scrolled):
         self._enable()
         if self.jobs.training.status.running:
             self.check_line.tell("")
+            self._show_plot(None)
         else:
             self.check()
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from napari.layers import Layer
 
-    from napari_microgen.methods.base import Config, Input, Method
+    from napari_microgen.methods.base import Config, Input, Method, Plot
     from napari_microgen.phases import Zero
 
 
@@ -41,6 +41,8 @@ class TrainingPlan:
         What the user should know before starting.
     notes : tuple of str
         What was worked out from images and settings.
+    plot : Plot or None
+        What shows the reason for a warning.
     """
 
     method: Method
@@ -52,6 +54,7 @@ class TrainingPlan:
     available_bytes: int
     warnings: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    plot: Plot | None = None
 
     @property
     def title(self) -> str:
@@ -109,6 +112,7 @@ def plan_training(
     """
     method.check_inputs(images)
     warnings = list(method.check(images, config))
+    plot = method.warning_plot(images, config) if warnings else None
     device, _ = choose_device(config.device)
     needed, available = method.memory_needed(images, config), memory_available(device)
     if needed > available:
@@ -119,5 +123,5 @@ def plan_training(
     path = checkpoint_path(method, images, config)
     return TrainingPlan(
         method, config, tuple(images), zero, path, needed, available, tuple(warnings),
-        tuple(method.notes(images, config)),
+        tuple(method.notes(images, config)), plot,
     )  # fmt: skip

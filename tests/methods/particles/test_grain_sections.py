@@ -123,9 +123,16 @@ def test_grains_that_point_anywhere_are_warned_of_with_their_angles(image):
     y, x = np.indices((241, 241))
     _, grains = cKDTree(random.uniform(0, 241, (700, 2))).query(np.stack([y, x], -1))
     particle = (y - 120) ** 2 + (x - 120) ** 2 < 110**2
-    (warning,) = Grains().check([image_of(np.where(particle, grains + 1, 0))], GrainConfig())
+    nowhere = image_of(np.where(particle, grains + 1, 0))
+    (warning,) = Grains().check([nowhere], GrainConfig())
     assert "do not point to the centre" in warning
     assert "steps of 15 degrees" in warning
+    plot = Grains().warning_plot([nowhere], GrainConfig())
+    (angles, shares), evenly = plot.curves["map"], plot.level
+    assert angles == (7.5, 22.5, 37.5, 52.5, 67.5, 82.5)
+    np.testing.assert_allclose(shares, evenly, atol=8)
+    assert sum(shares) == pytest.approx(100)
+    assert Grains().warning_plot([image], CENTRES) is None
 
 
 def test_coarse_maps_and_few_grains_are_warned_of():

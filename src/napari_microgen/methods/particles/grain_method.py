@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_microgen.errors import InputError
-from napari_microgen.methods.base import Config, Input, Method
+from napari_microgen.methods.base import Config, Input, Method, Plot
 from napari_microgen.methods.particles.cutouts import SectionCutouts
 from napari_microgen.methods.particles.grain_config import GrainConfig
 from napari_microgen.methods.particles.grain_model import GrainModel
@@ -45,6 +45,7 @@ COARSE = 5.0
 
 FEW = 200
 BARS = 6
+_BAR_MIDDLES = tuple((i + 0.5) * 90 / BARS for i in range(BARS))
 
 
 class Grains(Method):
@@ -78,6 +79,18 @@ class Grains(Method):
                 "distributions can be told."
             )
         return warnings
+
+    def warning_plot(self, data: Sequence[PhaseImage], config: Config) -> Plot | None:
+        """Return the angles of the sections whose grains point anywhere; see `Method`."""
+        curves = {
+            section.name: (_BAR_MIDDLES, shares.tolist())
+            for section in self.read(data, _own(config))
+            if (shares := _even_angles(section)) is not None
+        }
+        if not curves:
+            return None
+        heading = "Share of grains (%) by angle to the centre (°); dashed: evenly spread"
+        return Plot(heading, curves, 100 / BARS)
 
     def read(self, data: Sequence[PhaseImage], config: GrainConfig) -> list[Section]:
         """Return the sections that the images show, filled and with their centres.
@@ -188,17 +201,25 @@ def _section_warnings(section: Section) -> list[str]:
             f"The grains of '{section.name}' are only {width:.1f} pixels wide; a finer map would "
             "show their shapes better."
         )
-    angles = section_descriptors(section.numbers, section.centre)["angle"]
-    if radial_preference(angles) < NO_PREFERENCE:
-        counts, _ = np.histogram(angles, BARS, (0, 90))
-        shares = ", ".join(f"{100 * n / max(1, len(angles)):.0f}" for n in counts)
+    shares = _even_angles(section)
+    if shares is not None:
+        told = ", ".join(f"{share:.0f}" for share in shares)
         warnings.append(
             f"The grains of '{section.name}' do not point to the centre more than elsewhere "
-            f"(angles in steps of {90 // BARS} degrees: {shares} %; evenly spread: "
-            f"{100 // BARS} % each); it may not pass through the particle's centre, and is better "
-            "left out."
+            f"(angles in steps of {90 // BARS} degrees: {told} %; evenly spread: "
+            f"{100 / BARS:.0f} % each); it may not pass through the particle's centre, and is "
+            "better left out."
         )
     return warnings
+
+
+def _even_angles(section: Section) -> NDArray[np.float64] | None:
+    """Return the histogram of angles in percent if grains do not point to the centre."""
+    angles = section_descriptors(section.numbers, section.centre)["angle"]
+    if radial_preference(angles) >= NO_PREFERENCE:
+        return None
+    counts, _ = np.histogram(angles, BARS, (0, 90))
+    return np.asarray(100 * counts / max(1, len(angles)))
 
 
 def radial_preference(angles: NDArray[np.float64]) -> float:
