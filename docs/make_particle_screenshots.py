@@ -63,6 +63,11 @@ def fit_shells(driver: Driver, train) -> None:
     train.start_button.click()
     driver.wait(lambda: len(train.jobs.models) == 1, 120)
     driver.wait(lambda: train.plan is not None, 60)
+    train.folded.collapse(animate=False)
+    viewer.fit_to_view()
+    driver.watch(1)
+    train.ensureWidgetVisible(train.progress.laws)
+    driver.shoot("shell_laws")
     _, generate = viewer.window.add_plugin_dock_widget(PLUGIN, "Generate", tabify=True)
     generate.side_by_side.value = False
     generate.particles.count.value = 36
