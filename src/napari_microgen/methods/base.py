@@ -860,7 +860,8 @@ class Method(ABC):
         if len(data) < needed or (len(data) > most and not several):
             count = f"{needed}" if needed == most else f"{needed} to {most}"
             count = f"at least {needed}" if several else count
-            raise InputError(f"{self.title} takes {count} images, not {len(data)}.")
+            noun = "image" if count.split()[-1] == "1" else "images"
+            raise InputError(f"{self.title} takes {count} {noun}, not {len(data)}.")
         for image, wanted in zip(data, self.inputs_of(len(data)), strict=True):
             if image.kind not in wanted.kinds:
                 mend = "; segment it first" if image.kind in ("grey", "colour") else ""

@@ -195,6 +195,8 @@ def test_other_particles_of_a_map_are_told_of(image):
     specks = image.data.copy()
     specks[:4, :4] = 1
     assert Grains().check([image_of(specks)], CENTRES) == []
+    with pytest.raises(InputError, match="shows 1 grain; at least 30"):
+        Grains().check([image_of(specks)], GrainConfig(centres="2 2"))
 
 
 def test_a_centre_chooses_its_particle(image):

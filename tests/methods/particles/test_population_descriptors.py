@@ -64,7 +64,7 @@ def test_what_cannot_be_compared_is_refused():
     with pytest.raises(InputError, match="Sizes in nm and um"):
         result_of([balls(6)], PhaseImage.from_numbered(balls(6).data, voxel_size=(1,) * 3,
                                                        unit="nm"), "particles")  # fmt: skip
-    with pytest.raises(InputError, match="2 centres do not fit 1 real"):
+    with pytest.raises(InputError, match="1 real image and 2 centres"):
         result_of([balls(6)], balls(6), "particles", [None, None, None])
     with pytest.raises(InputError, match="meets the border"):
         particles(image(np.ones((9, 9, 9), int)))

@@ -17,6 +17,7 @@ from napari_microgen.methods.particles.shell import fit_shell
 from napari_microgen.metrics.grains import section_descriptors, volume_descriptors
 from napari_microgen.metrics.ks import sample_distances
 from napari_microgen.metrics.particles import measure_particles
+from napari_microgen.units import count_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -164,8 +165,9 @@ def compare_populations(
     images = (*real, generated)
     if centres and len(centres) != len(images):
         raise InputError(
-            f"{len(centres) - 1} centres do not fit {len(real)} real images; give one centre per "
-            "image in the order of the images, or none for the centroids."
+            f"There are {count_text(len(real), 'real image')} and "
+            f"{count_text(len(centres) - 1, 'centre')}; give one centre per image in the order of "
+            "the images, or none for the centroids."
         )
     describe, parts = KINDS[kind], []
     for i, (image, centre) in enumerate(zip(images, centres or [None] * len(images), strict=True)):

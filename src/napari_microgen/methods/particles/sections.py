@@ -97,17 +97,12 @@ def read_section(image: PhaseImage, centre: tuple[float, float] | None = None) -
         If there are too few grains, too many pixels without a grain, or the centre is outside.
     """
     indexed = image.data > 0
-    count = len(np.unique(image.data[indexed]))
-    if count < FEWEST:
-        raise InputError(
-            f"'{image.name}' shows {count_text(count, 'grain')}; at least {FEWEST} are needed to "
-            "learn from it."
-        )
-    width = sqrt(np.count_nonzero(indexed) / count)
+    width = sqrt(np.count_nonzero(indexed) / _count_grains(image, indexed))
     place = None if centre is None else _pixel(centre, indexed.shape)
     particle = _closed(indexed, width, place)
     left_out = np.count_nonzero(indexed & ~particle) / np.count_nonzero(indexed)
     indexed &= particle
+    _count_grains(image, indexed)
     unindexed = 1 - np.count_nonzero(indexed) / np.count_nonzero(particle)
     if unindexed > MOST_UNINDEXED:
         raise InputError(
@@ -126,6 +121,17 @@ def read_section(image: PhaseImage, centre: tuple[float, float] | None = None) -
             f"'{image.name}'; place the point on the particle's middle, or leave it out."
         )
     return Section(numbers, centre, float(unindexed), image.name, float(left_out))
+
+
+def _count_grains(image: PhaseImage, where: NDArray[np.bool_]) -> int:
+    """Return how many grains there are; raise `InputError` if they are too few."""
+    count = len(np.unique(image.data[where]))
+    if count < FEWEST:
+        raise InputError(
+            f"The particle of '{image.name}' shows {count_text(count, 'grain')}; at least {FEWEST} "
+            "are needed to learn from it."
+        )
+    return count
 
 
 def _pixel(place: tuple[float, float], shape: tuple[int, ...]) -> tuple[int, int] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -57,7 +58,7 @@ class Segmentation:
     merged: NDArray[np.int32]
     particles: NDArray[np.int32]
 
-    @property
+    @cached_property
     def contrast(self) -> float:
         """Share of the grey values' variance that the threshold explains (Otsu's criterion).
 
@@ -68,7 +69,7 @@ class Segmentation:
         apart = float(bright.mean()) - float(dark.mean())
         return share * (1 - share) * apart**2 / float(self.smoothed.var())
 
-    @property
+    @cached_property
     def bulge(self) -> float:
         """How much the bright phase bulges into the dark one, -1 to 1.
 

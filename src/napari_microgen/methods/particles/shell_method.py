@@ -122,7 +122,7 @@ class Shells(Method):
     def memory_needed(self, data: Sequence[PhaseImage], config: Config) -> int:
         """Estimate the memory of the segmentation, or of the labels."""
         voxels = int(np.prod(data[0].shape))
-        return int(300e6 + voxels * (48 if data[0].kind == "grey" else 8))
+        return int(300e6 + voxels * (48 if data[0].kind == "grey" else 16))
 
     def train(
         self,
