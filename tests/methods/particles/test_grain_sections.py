@@ -360,3 +360,11 @@ def test_seeds_of_different_realisations_do_not_see_each_other():
     twice = Seeds(*(np.concatenate([getattr(seeds, n)] * 2) for n in ("points", "noise", "turns")))
     both = surroundings(twice, np.arange(len(twice)), np.repeat([0, 1], len(seeds)))
     np.testing.assert_allclose(both.displacements, torch.cat([alone.displacements] * 2), atol=1e-3)
+
+
+def test_a_horseshoe_without_a_centre_is_told_to_give_one():
+    numbers = disc(60)
+    y, x = np.indices(numbers.shape) - len(numbers) // 2
+    numbers[(np.hypot(y, x) < 30) | ((abs(y) < 30) & (x > 0))] = 0
+    with pytest.raises(InputError, match=r"centroid of 'map'.*give the particle's centre"):
+        read_section(image_of(numbers))

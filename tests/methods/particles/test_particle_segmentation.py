@@ -143,3 +143,10 @@ def test_sections_and_empty_volumes_are_refused():
     grey[:, :, 10:] = 1  # one "particle" that fills half the volume
     with pytest.raises(InputError, match="No whole particle"):
         segment_particles(grey)
+
+
+def test_labels_may_be_far_larger_than_the_volume():
+    numbered = np.zeros((9, 9, 9), np.int32)
+    numbered[0, 0, 0], numbered[2:4, 2:4, 2:4], numbered[5:8, 5:8, 5:8] = 5, 7, 2**31 - 2
+    kept = drop_border(numbered)
+    assert Counter(kept[kept > 0].tolist()) == {1: 8, 2: 27}

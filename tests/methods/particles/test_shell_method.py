@@ -234,3 +234,9 @@ def test_endless_volumes_need_a_shape(train_tiny, three_phases, tmp_path, capsys
     model = train_tiny(three_phases).save(tmp_path / "m.safetensors")
     assert main(["generate", str(model), "--out", str(tmp_path / "v.tif")]) == 2
     assert "--shape" in capsys.readouterr().err
+
+
+def test_particles_that_share_one_number_are_refused_with_their_count(particles):
+    merged = PhaseImage.from_numbered((some(particles, 6).data > 0).astype(int), name="cut")
+    with pytest.raises(InputError, match="6 separate pieces of 'cut' all have the number 1"):
+        Shells().check([merged], SETTINGS)

@@ -58,8 +58,8 @@ class Section:
     @property
     def largest(self) -> tuple[int, float]:
         """Number of the largest grain, and its share of the particle."""
-        sizes = np.bincount(self.numbers[self.numbers > 0])
-        return int(sizes.argmax()), float(sizes.max() / self.area)
+        numbers, sizes = np.unique(self.numbers[self.numbers > 0], return_counts=True)
+        return int(numbers[sizes.argmax()]), float(sizes.max() / self.area)
 
     @property
     def area(self) -> int:
@@ -114,8 +114,12 @@ def read_section(image: PhaseImage, centre: tuple[float, float] | None = None) -
     if centre is None:
         y, x = np.argwhere(particle).mean(axis=0)
         centre = (float(y), float(x))
-        place = _pixel(centre, indexed.shape)
-    if place is None or not particle[place]:
+        if not particle[_pixel(centre, indexed.shape)]:
+            raise InputError(
+                f"The centroid of '{image.name}', ({y:.5g}, {x:.5g}), lies outside its particle; "
+                "give the particle's centre, or leave the section out."
+            )
+    elif place is None or not particle[place]:
         raise InputError(
             f"The centre ({centre[0]:.5g}, {centre[1]:.5g}) lies outside the particle of "
             f"'{image.name}'; place the point on the particle's middle, or leave it out."

@@ -213,6 +213,9 @@ def fill_pores(numbered: NDArray[np.int32]) -> NDArray[np.int32]:
 
 def drop_border(numbered: NDArray[np.int32]) -> NDArray[np.int32]:
     """Remove what meets the border of the volume, and number the rest from 1."""
+    if int(numbered.max()) > numbered.size:  # else the tables below outgrow the memory
+        labels = np.union1d([0], numbered)
+        numbered = np.searchsorted(labels, numbered).astype(np.int32)
     cut = np.zeros(int(numbered.max()) + 1, bool)
     for axis in range(3):
         for face in (0, -1):

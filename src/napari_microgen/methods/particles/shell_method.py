@@ -148,6 +148,7 @@ def particles_of(image: PhaseImage, config: ShellConfig) -> NDArray[np.int32]:
     """
     if image.kind == "grey":
         return segmentation_of(image, config).particles
+    _check_numbered(image)
     particles = drop_border(image.data)
     if not particles.any():
         raise InputError(
@@ -155,6 +156,19 @@ def particles_of(image: PhaseImage, config: ShellConfig) -> NDArray[np.int32]:
             "cut off; use a larger volume with whole particles."
         )
     return fill_pores(particles)
+
+
+def _check_numbered(image: PhaseImage) -> None:
+    """Raise `InputError` if separate particles all have one number, as after a threshold."""
+    numbers = image.data[image.data > 0]
+    if numbers.size == 0 or numbers.min() != numbers.max():
+        return
+    pieces = int(ndimage.label(image.data > 0)[1])
+    if pieces > 1:
+        raise InputError(
+            f"The {pieces} separate pieces of '{image.name}' all have the number {numbers[0]}; "
+            "give every particle its own, or give the volume as grey values, which are segmented."
+        )
 
 
 def pores_of(image: PhaseImage, config: ShellConfig, particles: NDArray[np.int32]) -> int:
