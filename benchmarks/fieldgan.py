@@ -31,7 +31,7 @@ from napari_microgen.sample_data import SAMPLES, sample_image
 
 METHOD = get_method("fieldgan")
 PARTS = ("volume_fraction", "s2", "ssa", "chord")
-VOLUMES = 2
+VOLUMES = 4
 TRANSPORT_SIDE = 96
 
 

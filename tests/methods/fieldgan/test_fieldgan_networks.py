@@ -3,6 +3,7 @@ import itertools
 import pytest
 import torch
 
+from napari_microgen.methods.excursion.model import compressed
 from napari_microgen.methods.fieldgan.networks import (
     ISOTROPIC,
     ORTHOTROPIC,
@@ -12,7 +13,10 @@ from napari_microgen.methods.fieldgan.networks import (
     SymmetricConvolution,
     describe_network,
     indicators,
+    normalise,
     rebuild_network,
+    sharp,
+    straight_through,
 )
 
 SYMMETRIES = (ISOTROPIC, TRANSVERSE, ORTHOTROPIC)
@@ -121,3 +125,40 @@ def test_indicators_are_nearly_sharp_and_add_up_to_one():
     torch.testing.assert_close(soft.sum(1), torch.ones(4, 20, 20))
     hard = torch.zeros_like(soft).scatter_(1, logits.argmax(1, keepdim=True), 1.0)
     assert (soft - hard).abs().mean() < 0.02
+
+
+def test_straight_through_is_sharp_and_reaches_deep_within_a_phase():
+    logits = torch.tensor([[9.0, 0.1, -3.0], [0.0, 0.0, 0.0]]).T[None, :, :, None].requires_grad_()
+    wanted = torch.tensor([0.0, 1.0, 0.0])[None, :, None, None]
+
+    def gradient_within(of):
+        (gradient,) = torch.autograd.grad((of(logits) * wanted).sum(), logits)
+        return float(gradient[0, 1, 0, 0])
+
+    assert torch.equal(straight_through(logits), sharp(logits))
+    assert gradient_within(indicators) < 1e-20 < 1e-3 < gradient_within(straight_through)
+
+
+@pytest.mark.parametrize("groups", SYMMETRIES)
+def test_normalised_networks_listen_to_far_neighbours(groups):
+    torch.manual_seed(0)
+    network = FieldNetwork(3, groups)
+    values = 3 * noise(network, 24).float() + 1
+    normalise(network, values)
+    assert torch.equal(network.correction(values), torch.zeros(1, 3, 24, 25, 26))
+    outputs = []
+    for layer in (*network.layers, network.mix):
+        layer.register_forward_hook(lambda _layer, _inputs, output: outputs.append(output))
+    network.correction(values)
+    for output in outputs:
+        spread, mean = torch.std_mean(output, (0, 2, 3, 4))
+        torch.testing.assert_close(spread, torch.ones_like(spread), rtol=1e-3, atol=0)
+        torch.testing.assert_close(mean, torch.zeros_like(mean), rtol=0, atol=1e-3)
+
+
+def test_compressed_logits_mean_the_same_phases():
+    logits = 20 * torch.randn(3, 9, 9, 9, generator=torch.Generator().manual_seed(0))
+    few = compressed(logits)
+    assert torch.equal(few.argmax(0), logits.argmax(0))
+    torch.testing.assert_close(compressed(logits / 200), logits / 200, rtol=3e-3, atol=0)
+    assert few.abs().max() < 20 < logits.abs().max()

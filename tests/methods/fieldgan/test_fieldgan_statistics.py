@@ -9,6 +9,7 @@ from napari_microgen.methods.excursion.assessment import draw_section
 from napari_microgen.methods.fieldgan.networks import (
     indicators,
     sharp,
+    straight_through,
 )
 from napari_microgen.methods.fieldgan.refiner import answered, balance
 from napari_microgen.methods.fieldgan.sections import cut_sections, one_hot
@@ -80,10 +81,6 @@ def test_gradients_point_where_finite_differences_do(sections):
     pushes = torch.from_numpy(push / push.std()).float()
     describe = RandomFilters(sections, 0)
 
-    def straight_through(values):
-        soft = torch.softmax(values, 1)
-        return sharp(values) + soft - soft.detach()
-
     def gradients(of):
         weights = torch.zeros(6, requires_grad=True)
         moved = logits + torch.einsum("k,kbchw->bchw", weights, pushes)
@@ -100,8 +97,7 @@ def test_gradients_point_where_finite_differences_do(sections):
         float(torch.cosine_similarity(gradients(of), differences, 0))
         for of in (indicators, straight_through)
     ]
-    assert cosines[0] > 0.9
-    assert cosines[0] > cosines[1]
+    assert cosines[0] > 0.9 and cosines[1] > 0.7
 
 
 def test_balance_restores_what_every_phase_filled():

@@ -36,6 +36,9 @@ WHOLE = 2**24
 SHARPNESS = 2.0
 """Steepness of the confidence, per voxel of distance to the nearest other phase."""
 
+COMPRESSED_FROM = 4.0
+"""Logits beyond which they grow slowly: two voxels from an interface."""
+
 NAMES = tuple(MODELS)
 WAYS = tuple(SPECTRA)
 ALGORITHMS = ("exact", "1", "2", "3")
@@ -257,7 +260,7 @@ class ExcursionModel(Model):
         return np.asarray(torch.softmax(self.logits(fields), 0).cpu().numpy())
 
     def logits(self, fields: Sequence[Tensor]) -> Tensor:
-        """Return how far every image phase leads, in units of half a voxel.
+        """Return how far every image phase leads; near an interface in units of half a voxel.
 
         Parameters
         ----------
@@ -276,8 +279,17 @@ class ExcursionModel(Model):
         if len(distances) == 2:
             margins[1:] = [torch.minimum(-first, s * distances[1]) for s in (1, -1)]
         result = torch.empty((len(margins), *first.shape), device=first.device)
-        result[list(self.fit.candidate.roles)] = SHARPNESS * torch.stack(margins)
+        result[list(self.fit.candidate.roles)] = compressed(SHARPNESS * torch.stack(margins))
         return result
+
+
+def compressed(logits: Tensor) -> Tensor:
+    """Return logits that grow slowly beyond some voxels from an interface.
+
+    Which is the largest stays, and so do small ones. Whatever refines them (`methods.fieldgan`)
+    has less to overcome where it wants another phase deep within one.
+    """
+    return COMPRESSED_FROM * torch.asinh(logits / COMPRESSED_FROM)
 
 
 def _true(fit: Fit) -> Fit:

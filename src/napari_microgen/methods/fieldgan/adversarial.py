@@ -13,8 +13,9 @@ from napari_microgen.methods.fieldgan.matching import Matching
 from napari_microgen.methods.fieldgan.networks import (
     FieldNetwork,
     cropped,
-    indicators,
+    normalise,
     sharp,
+    straight_through,
 )
 from napari_microgen.methods.fieldgan.refiner import Refiner
 from napari_microgen.methods.fieldgan.sections import LEARNED_SEEDS, SIDE, calibrated_sections
@@ -51,7 +52,7 @@ REPLAYED = 252
 
 CRITIC_WIDTHS = (32, 64, 128)
 CRITIC_RATE = 1e-3
-WARM_UP = 150
+WARM_UP = 100
 """Steps in which only the critics learn, from the calibrated set."""
 
 PENALTY = 0.1
@@ -64,6 +65,9 @@ RISE = 50
 DECAY_FROM = 0.5
 MATCHED = 1.0
 """Weight of the statistics beside what the critics say."""
+
+DAMPED_FROM = 20.0
+"""Squared distance beyond which statistics pull no harder."""
 
 AVERAGING = 0.99
 
@@ -99,8 +103,9 @@ class AdversarialRefiner(Refiner):
             torch.manual_seed(torch_random(config.seed, 0, "weights").initial_seed())
             network = FieldNetwork(n_phases, groups).to(device)
             critics = nn.ModuleList(PatchCritic(n_phases, CRITIC_WIDTHS) for _ in orientations)
-        optimiser = torch.optim.Adam(network.parameters(), config.network_rate, BETAS)
         inputs = FieldInputs(calibrated, network.bands)
+        normalise(network, inputs.periodic((POOL_SIDE,) * 3, LEARNED_SEEDS, device=device)[None])
+        optimiser = torch.optim.Adam(network.parameters(), config.network_rate, BETAS)
         super().__init__(network, inputs, optimiser, config.network_steps + WARM_UP, AVERAGING)
         self.config, self.device = config, device
         self.critics = critics.to(device)
@@ -133,7 +138,7 @@ class AdversarialRefiner(Refiner):
         self.critics.requires_grad_(False)
         total = torch.zeros((), device=self.device)
         for view, (logits, own) in zip(self._views, refined, strict=True):
-            for name, loss in view.losses(indicators(logits), indicators(own)).items():
+            for name, loss in view.losses(straight_through(logits), sharp(own)).items():
                 total = total + loss
                 losses[name] = losses.get(name, 0.0) + float(loss.detach()) / len(self._views)
         self.critics.requires_grad_(True)
@@ -259,5 +264,14 @@ class _View:
             Indicators of sections, refined and of the calibrated set in the same place.
         """
         found = self.matching.losses(refined, own, self.matching.describe(own))
-        weighted = {name: MATCHED * loss for name, loss in found.items()}
+        weighted = {name: MATCHED * damped(loss) for name, loss in found.items()}
         return {"network": logistic_generator(self.critic, refined), **weighted}
+
+
+def damped(loss: Tensor) -> Tensor:
+    """Return a loss whose gradient no longer grows where the loss is beyond `DAMPED_FROM`.
+
+    Squared distances of a few sections that have gone astray would outweigh all others for many
+    steps.
+    """
+    return loss / (1 + loss.detach().abs() / DAMPED_FROM)

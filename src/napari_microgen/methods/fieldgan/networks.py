@@ -31,6 +31,9 @@ ORTHOTROPIC: Groups = ((0,), (1,), (2,))
 INDICATOR_SHARPNESS = 8.0
 """Steepness of `indicators`; ten times steeper than the interface is smooth."""
 
+STRAIGHT_SHARPNESS = 0.5
+"""Steepness of the gradient of `straight_through`; it reaches voxels deep within a phase."""
+
 PART = 32
 """Side of the parts in which a large volume is refined."""
 
@@ -161,7 +164,7 @@ class FieldNetwork(Refinement):
     STEPS = (8, 4, 2, 1)
 
     radius = sum(STEPS)
-    bands = (3.0, 8.0, 16.0)
+    bands = (3.0, 16.0) + 6 * (8.0,)
     numbers_per_voxel = 8 * WIDTH
 
     def __init__(self, n_phases: int, groups: Groups) -> None:
@@ -186,6 +189,34 @@ class FieldNetwork(Refinement):
         x = torch.cat([x, cropped(scaled, self.radius)], 1)
         correction: Tensor = LOGIT_SCALE * self.last(leaky(self.mix(x)))
         return correction
+
+
+@torch.no_grad()
+def normalise(network: Refinement, inputs: Tensor) -> None:
+    """Scale and shift all convolutions, so that their outputs have mean 0 and variance 1.
+
+    Otherwise what comes from far neighbours fades from layer to layer, and takes long to be
+    heard of (layer-sequential unit variance; Mishkin and Matas, ICLR 2016).
+
+    Parameters
+    ----------
+    network : Refinement
+    inputs : Tensor, shape (1, channels, z, y, x)
+        What it acts on.
+    """
+
+    def settle(layer: nn.Module, _: object, output: Tensor) -> Tensor:
+        assert isinstance(layer, nn.Conv3d) and layer.bias is not None
+        spread, mean = torch.std_mean(output, (0, 2, 3, 4))
+        layer.weight.div_(spread.reshape(-1, 1, 1, 1, 1))
+        layer.bias.sub_(mean).div_(spread)
+        return (output - mean[:, None, None, None]) / spread[:, None, None, None]
+
+    convolutions = [m for m in network.modules() if isinstance(m, nn.Conv3d)]
+    hooks = [c.register_forward_hook(settle) for c in convolutions if c.bias is not None]
+    network.correction(inputs)
+    for hook in hooks:
+        hook.remove()
 
 
 class SymmetricConvolution(nn.Module):
@@ -259,6 +290,20 @@ def indicators(logits: Tensor) -> Tensor:
     logits : Tensor, shape (batch, n_phases, ...)
     """
     return torch.softmax(INDICATOR_SHARPNESS * logits, 1)
+
+
+def straight_through(logits: Tensor) -> Tensor:
+    """Return indicators of the phases, 0 and 1, with the gradient of soft ones (SliceGAN).
+
+    The gradient is not that of the indicators, which only moves phase boundaries: it also reaches
+    the voxels within, so that a phase can come up in the middle of another one.
+
+    Parameters
+    ----------
+    logits : Tensor, shape (batch, n_phases, ...)
+    """
+    soft = torch.softmax(STRAIGHT_SHARPNESS * logits, 1)
+    return sharp(logits) + soft - soft.detach()
 
 
 def sharp(logits: Tensor) -> Tensor:
