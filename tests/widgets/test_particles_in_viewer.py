@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from scipy.spatial import cKDTree
 
 from napari_microgen.io.tiff import read_tiff
 from napari_microgen.methods.base import Origin
@@ -52,6 +53,16 @@ def balls(count=8, seed=0):
         inside = (z / a) ** 2 + (y / b) ** 2 + (x / c) ** 2 <= 1
         numbers[:, :, 30 * i : 30 * i + 30][inside] = i + 1
     return numbers
+
+
+def add_directionless_section(viewer, name):
+    """Add a disc of grains that point anywhere."""
+    y, x = np.indices((161, 161))
+    points = np.random.default_rng(0).uniform(0, 161, (500, 2))
+    _, cells = cKDTree(points).query(np.stack([y, x], -1))
+    disc = (y - 80) ** 2 + (x - 80) ** 2 < 75**2
+    viewer.add_labels(np.where(disc, cells + 1, 0), name=name, scale=(0.1, 0.1),
+                      units=("um",) * 2, axis_labels=("y", "x"))  # fmt: skip
 
 
 @pytest.fixture
@@ -250,14 +261,7 @@ def test_other_models_have_no_laws_to_show(open_dock, grains):
 
 
 def test_the_angles_of_a_section_that_points_nowhere_are_drawn(open_dock, viewer, until):
-    from scipy.spatial import cKDTree
-
-    y, x = np.indices((161, 161))
-    points = np.random.default_rng(0).uniform(0, 161, (500, 2))
-    _, cells = cKDTree(points).query(np.stack([y, x], -1))
-    disc = (y - 80) ** 2 + (x - 80) ** 2 < 75**2
-    viewer.add_labels(np.where(disc, cells + 1, 0), name="nowhere", scale=(0.1, 0.1),
-                      units=("um",) * 2, axis_labels=("y", "x"))  # fmt: skip
+    add_directionless_section(viewer, "nowhere")
     train = open_dock("Train")
     train.method.value = "grains"
     train.inputs.pickers[0].value = [viewer.layers["nowhere"], viewer.layers["EBSD 1"]]
@@ -412,14 +416,7 @@ def test_sections_of_one_process_are_alike_and_those_of_another_are_not(open_doc
     assert pane.table.item(0, 0).text() == "grains per um²"
     assert distances["aspect"].p > 0.01
     assert distances["area (um²)"].p > 0.01
-    from scipy.spatial import cKDTree
-
-    y, x = np.indices((161, 161))
-    points = np.random.default_rng(0).uniform(0, 161, (500, 2))
-    _, cells = cKDTree(points).query(np.stack([y, x], -1))
-    disc = (y - 80) ** 2 + (x - 80) ** 2 < 75**2
-    viewer.add_labels(np.where(disc, cells + 1, 0), name="Voronoi", scale=(0.1, 0.1),
-                      units=("um",) * 2, axis_labels=("y", "x"))  # fmt: skip
+    add_directionless_section(viewer, "Voronoi")
     pane.inputs.pickers[0].value = viewer.layers["Voronoi"]
     before = compare.comparisons.populations
     pane.button.click()
