@@ -29,22 +29,26 @@ class FreeConvolution(nn.Conv3d):
     def __init__(self, inputs, outputs, step, groups) -> None:
         super().__init__(inputs, outputs, 3, dilation=step)
 
+    def forward(self, values, first=0):
+        return super().forward(values)
+
 
 class StridedNetwork(FieldNetwork):
     """The prototype's network: a coarse branch at every fourth voxel, interpolated."""
 
     radius = 16
+    width = 16
     bands = (3.0, 12.0, 24.0)
 
-    def __init__(self, n_phases, groups) -> None:
-        super().__init__(n_phases, groups)
-        inputs, width = n_phases + len(self.bands), self.WIDTH
+    def __init__(self, n_phases, groups, radii) -> None:
+        super().__init__(n_phases, groups, radii)
+        inputs, width = n_phases + len(self.bands) + 2 * len(radii), self.width
         widths = (inputs, width, width, width)
         self.layers = nn.ModuleList(nn.Conv3d(a, b, 3) for a, b in pairwise(widths))
         self.near = nn.Conv3d(width + inputs, width, 3)
         self.mix = nn.Conv3d(width, width, 1)
 
-    def correction(self, inputs):
+    def correction(self, inputs, first=0):
         scaled = torch.cat(
             [inputs[:, : self.n_phases] / LOGIT_SCALE, inputs[:, self.n_phases :]], 1
         )
@@ -78,6 +82,18 @@ def strided():
 
 
 @contextmanager
+def without_balls():
+    with patch.object(adversarial, "ball_radii", lambda images: ()):
+        yield
+
+
+@contextmanager
+def without_critics():
+    with patch.multiple(adversarial, CRITIC_WEIGHT=0.0):
+        yield
+
+
+@contextmanager
 def fractions_after():
     """Leave the volume fractions to the loss, and set the bias at the end only."""
     with patch.object(Refiner, "held", lambda self, logits, calibrated: logits):
@@ -88,6 +104,8 @@ ABLATIONS = {
     "product": nullcontext,
     "free kernels": free_kernels,
     "strided": strided,
+    "without balls": without_balls,
+    "without critics": without_critics,
     "fractions after": fractions_after,
 }
 

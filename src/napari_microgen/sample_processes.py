@@ -40,6 +40,10 @@ POLYCRYSTAL_FRACTIONS = (0.65, 0.35)
 SPHERES_FRACTIONS = (0.46, 0.44, 0.10)
 """Volume fractions of pore, particle and binder in `spheres`."""
 
+SPHERES_DENSITY = 0.45
+"""Density of their packing, before levels are chosen. Where it is much above the fraction of
+particles, they are drawn smaller than they were packed, and contacts are few and left to chance."""
+
 
 def electrode(shape: Sequence[int], seed: int = 0) -> NDArray[np.uint8]:
     """Make a battery electrode: rounded polydisperse particles held by a thin, patchy binder.
@@ -270,7 +274,7 @@ def spheres(shape: Sequence[int], seed: int = 0) -> NDArray[np.uint8]:
     full = _full_shape(shape)
     box = _box(full)
     rng = np.random.default_rng(seed)
-    centres, radii = _pack(box, 6.5, 0.3, 0.5, rng)
+    centres, radii = _pack(box, 6.5, 0.3, SPHERES_DENSITY, rng, exact=True)
     forms = np.eye(3) * (radii**-2.0)[:, None, None]
     drawn = _draw(full, box, centres, radii, forms, reach=8.0, width=1.2)
     pore, particle, _ = SPHERES_FRACTIONS
@@ -319,7 +323,12 @@ def _electrode(
 
 
 def _pack(
-    box: Sequence[int], radius: float, spread: float, density: float, rng: Generator
+    box: Sequence[int],
+    radius: float,
+    spread: float,
+    density: float,
+    rng: Generator,
+    exact: bool = False,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Pack discs or balls of lognormal radii into a periodic box, hardly overlapping.
 
@@ -332,8 +341,10 @@ def _pack(
     radius, spread : float
         Median radius in voxels, and standard deviation of its logarithm.
     density : float
-        Sum of the balls' volumes over the volume of the box.
+        Sum of the balls' volumes over the volume of the box, in the mean.
     rng : Generator
+    exact : bool
+        Scale the radii, so that the density is met by every packing.
 
     Returns
     -------
@@ -345,6 +356,9 @@ def _pack(
     mean_volume = unit_ball * radius**ndim * np.exp((ndim * spread) ** 2 / 2)
     count = round(density * period.prod() / mean_volume)
     radii = radius * np.exp(spread * rng.standard_normal(count).clip(-2.2, 2.2))
+    if exact:
+        volume = unit_ball * (radii**ndim).sum()
+        radii *= (density * period.prod() / volume) ** (1 / ndim)
     centres = rng.uniform(0, period, (count, ndim))
     for step in range(48):
         if step % 8 == 0:

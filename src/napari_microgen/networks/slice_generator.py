@@ -269,27 +269,49 @@ def fraction_weights(values: Tensor, fractions: Sequence[float], rounds: int = 1
     fractions : sequence of float
         Wanted fraction of voxels in which each phase is the most probable one.
     rounds : int
-        Passes over the phases at most; each step sets one phase's fraction exactly.
+        See `fraction_shifts`.
 
     Returns
     -------
     Tensor, shape (phases,)
     """
     flat = values.transpose(0, 1).flatten(1)
-    logs = flat[:, :: max(1, flat.shape[1] // COUNTED_VOXELS)].clamp_min(1e-30).log().cpu()
-    count = logs.shape[1]
-    shift = torch.zeros(len(logs), 1)
+    some = flat[:, :: max(1, flat.shape[1] // COUNTED_VOXELS)]
+    return fraction_shifts(some.clamp_min(1e-30).log(), fractions, rounds).exp()
+
+
+@torch.no_grad()
+def fraction_shifts(logits: Tensor, fractions: Sequence[float], rounds: int = 10) -> Tensor:
+    """Return what must be added to logits, so that phases have the wanted volume fractions.
+
+    Parameters
+    ----------
+    logits : Tensor, shape (phases, voxels)
+        However large.
+    fractions : sequence of float
+        Wanted fraction of voxels in which each phase's logit is the largest.
+    rounds : int
+        Passes over the phases at most; each step sets one phase's fraction exactly.
+
+    Returns
+    -------
+    Tensor, shape (phases,)
+        0 on average.
+    """
+    flat = logits.cpu()
+    count = flat.shape[1]
+    shift = torch.zeros(len(flat), 1)
     for _ in range(rounds):
         before = shift.clone()
         for phase, fraction in enumerate(fractions):
-            rivals = logs + shift
+            rivals = flat + shift
             own = rivals[phase].clone()
             rivals[phase] = -torch.inf
             rank = min(count, max(1, round(count * float(fraction))))
             shift[phase] += (rivals.amax(0) - own).kthvalue(rank).values
         if float((shift - before).abs().max()) < 1e-2:
             break
-    return (shift - shift.mean()).exp().flatten().to(values.device)
+    return (shift - shift.mean()).flatten().to(logits.device)
 
 
 @torch.no_grad()

@@ -49,7 +49,7 @@ def test_critics_learn_first_and_then_the_network(run):
     losses = {item.step: item.losses for item in run if item.losses}
     assert run[-1].step == 6
     assert all(set(found) == {"critic"} for step, found in losses.items() if step <= 3)
-    matched = {"chords", "euler", "patterns", "covariances"}
+    matched = {"chords", "erosions", "patterns", "covariances"}
     assert set(losses[6]) == {"critic", "network"} | matched
 
 
@@ -58,7 +58,7 @@ def test_the_network_leaves_the_calibrated_set_only_after_the_critics_have_learn
 ):
     short = settings(**changes, steps=3)
     start = list(METHOD.train([three_phases], short))[-1].model
-    assert start.network is not None and start.halo == 15
+    assert start.network is not None and start.halo == 7
     volume = start.generate((40, 33, 20), 2, periodic=(True,) * 3)
     calibrated = start.calibrated.generate((40, 33, 20), 2, periodic=(True,) * 3)
     np.testing.assert_array_equal(volume.data, calibrated.data)

@@ -18,7 +18,7 @@ METHOD = get_method("fieldgan")
 @pytest.fixture(autouse=True)
 def many_planes(monkeypatch):
     monkeypatch.setattr(sections, "REAL_SECTIONS", 256)
-    monkeypatch.setattr(sections, "PLANES", 3)
+    monkeypatch.setattr(sections, "PLANES", 6)
 
 
 def advice(image, settings, fit_steps):

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import known_fit
+from numpy.lib.stride_tricks import sliding_window_view
 from scipy.ndimage import gaussian_filter
 from scipy.optimize import root
 
@@ -14,11 +15,12 @@ from napari_microgen.methods.fieldgan.networks import (
 from napari_microgen.methods.fieldgan.refiner import answered, balance
 from napari_microgen.methods.fieldgan.sections import cut_sections, one_hot
 from napari_microgen.methods.fieldgan.statistics import (
+    SQUARES,
     RandomFilters,
     Target,
     chord_statistics,
     descriptions,
-    euler_numbers,
+    erosion_statistics,
 )
 
 
@@ -28,12 +30,21 @@ def sections():
     return torch.cat([cut_sections(d[:, None], 0, 1) for d in drawn])
 
 
-def test_euler_numbers_are_those_of_scikit_image(sections):
+def test_erosions_are_those_of_scikit_image(sections):
+    """In the middle of a section so large that it does not matter where its border lies."""
     from skimage.measure import euler_number
 
-    found = euler_numbers(sections) * 64**2
-    wanted = [[euler_number(p > 0.5, connectivity=1) for p in s.numpy()] for s in sections[:64]]
-    np.testing.assert_allclose(found[:64], wanted, atol=1e-2)
+    random = np.random.default_rng(0)
+    for phase in random.permutation(sections[:, 0].numpy().astype(bool))[:3]:
+        section = np.pad(phase[:30, :30], 600)
+        found = erosion_statistics(torch.from_numpy(section[None, None].astype(float)))[0]
+        pixels = section.size
+        assert found[0] * pixels == pytest.approx(euler_number(section, connectivity=1), abs=0.2)
+        for index, side in enumerate(SQUARES[1:]):
+            eroded = sliding_window_view(section, (side, side)).all((2, 3))
+            euler, area = found[1 + 2 * index : 3 + 2 * index] * eroded.size
+            assert area == pytest.approx(eroded.sum(), abs=1e-2)
+            assert euler == pytest.approx(euler_number(eroded, connectivity=1), abs=0.3)
 
 
 def test_segments_end_within_a_phase_as_often_as_counted():
@@ -56,7 +67,7 @@ def test_the_same_material_is_one_noise_away_and_another_one_is_farther(sections
     real = drawn(known_fit(), 7)
     other = known_fit(lengths=(4.0, 3.0, 7.0))
     for name, description in zip(
-        ("chords", "euler", "patterns"), descriptions(real, sections, 64, 1), strict=True
+        ("chords", "erosions", "patterns"), descriptions(real, sections, 64, 1), strict=True
     ):
         describe, target = description.describe, description.target
         misfits = [target.misfit(describe(drawn(known_fit(), s)).mean(0)) for s in (11, 12, 13)]
@@ -100,11 +111,13 @@ def test_gradients_point_where_finite_differences_do(sections):
     assert cosines[0] > 0.9 and cosines[1] > 0.7
 
 
-def test_balance_restores_what_every_phase_filled():
+@pytest.mark.parametrize("size", [1, 100])
+def test_balance_restores_what_every_phase_filled(size):
+    """Of logits of any size: softmax alone would lose those beyond a hundred."""
     random = torch.Generator().manual_seed(0)
     before = torch.randn(2, 3, 20, 20, 20, generator=random)
     after = before + torch.tensor([0.5, -0.2, 0.0])[:, None, None, None]
-    after = after + 0.3 * torch.randn(before.shape, generator=random)
+    after = size * (after + 0.3 * torch.randn(before.shape, generator=random))
     shift = balance(after, before)
     counts = [
         torch.bincount(v.argmax(1).flatten(), minlength=3) / 16000

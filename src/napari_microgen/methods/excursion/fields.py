@@ -119,7 +119,7 @@ def periodic_fields(
     -------
     list of Tensor of float32, shape `shape`
     """
-    white = _noise(shape, offset, shape, len(noises), seed)
+    white = white_noise(shape, offset, shape, len(noises), seed)
     length = wave_numbers(shape, stretch)
     filters = {
         index: unit_filter(space_density(length, weights[index]) * (length > 0), shape).to(device)
@@ -193,7 +193,7 @@ class WindowedKernels:
         """
         padded = tuple(n + 2 * r for n, r in zip(shape, self.reaches, strict=True))
         first = tuple(s - r for s, r in zip(start, self.reaches, strict=True))
-        white = _noise(padded, first, periods, len(noises), seed)
+        white = white_noise(padded, first, periods, len(noises), seed)
         spectra = self._spectra(padded, str(device))
         cut = tuple(slice(0, n) for n in shape)
         return [
@@ -234,7 +234,7 @@ def _windowed_correlation(lags: Tensor, weights: Tensor, reach: int) -> Tensor:
     return torch.sinc(lags[:, None] * k / math.pi) @ power / power.sum()
 
 
-def _noise(
+def white_noise(
     shape: Sequence[int],
     start: Sequence[int],
     periods: Sequence[int],

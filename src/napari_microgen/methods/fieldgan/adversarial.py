@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from napari_microgen.methods.fieldgan.balls import ball_radii
 from napari_microgen.methods.fieldgan.inputs import FieldInputs, wrapped
 from napari_microgen.methods.fieldgan.matching import Matching
 from napari_microgen.methods.fieldgan.networks import (
@@ -52,19 +53,20 @@ REPLAYED = 252
 
 CRITIC_WIDTHS = (32, 64, 128)
 CRITIC_RATE = 1e-3
-WARM_UP = 100
+WARM_UP = 50
 """Steps in which only the critics learn, from the calibrated set."""
 
-PENALTY = 0.1
+PENALTY = 10.0
 PENALTY_INTERVAL = 8
 PENALTY_SECTIONS = 8
-BETAS = (0.0, 0.99)
+BETAS = (0.5, 0.99)
 RISE = 50
 """Steps over which the network's learning rate rises after the warm-up."""
 
 DECAY_FROM = 0.5
-MATCHED = 1.0
-"""Weight of the statistics beside what the critics say."""
+CRITIC_WEIGHT = 0.1
+"""Weight of what the critics say beside the statistics; with more of it they soon see through the
+network and throw it off."""
 
 DAMPED_FROM = 20.0
 """Squared distance beyond which statistics pull no harder."""
@@ -88,7 +90,7 @@ class AdversarialRefiner(Refiner):
     """
 
     network: FieldNetwork
-    judged_every = 100
+    judged_every = 200
 
     def __init__(
         self,
@@ -99,11 +101,12 @@ class AdversarialRefiner(Refiner):
         device: torch.device,
     ) -> None:
         n_phases = orientations[0].image.n_phases
+        radii = ball_radii([orientation.image for orientation in orientations])
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(torch_random(config.seed, 0, "weights").initial_seed())
-            network = FieldNetwork(n_phases, groups).to(device)
+            network = FieldNetwork(n_phases, groups, radii).to(device)
             critics = nn.ModuleList(PatchCritic(n_phases, CRITIC_WIDTHS) for _ in orientations)
-        inputs = FieldInputs(calibrated, network.bands)
+        inputs = FieldInputs(calibrated, network.bands, network.radii)
         normalise(network, inputs.periodic((POOL_SIDE,) * 3, LEARNED_SEEDS, device=device)[None])
         optimiser = torch.optim.Adam(network.parameters(), config.network_rate, BETAS)
         super().__init__(network, inputs, optimiser, config.network_steps + WARM_UP, AVERAGING)
@@ -159,12 +162,10 @@ class AdversarialRefiner(Refiner):
         shape = [2 * radius + (1 if a == axis else SIDE) for a in range(3)]
         pool = self._volumes(index)
         places = random.integers(POOL_SIDE, size=(BATCH, 3))
-        slabs = torch.cat([
-            wrapped(pool[i % POOL], place.tolist(), shape) for i, place in enumerate(places)
-        ])  # fmt: skip
-        own = cropped(slabs[:, : self.network.n_phases], radius)
+        slabs = [wrapped(pool[i % POOL], place.tolist(), shape) for i, place in enumerate(places)]
+        own = torch.cat([cropped(slab[:, : self.network.n_phases], radius) for slab in slabs])
         # One by one, as many small pieces of memory are had sooner than few large ones.
-        refined = own + torch.cat([self.network.correction(slab) for slab in slabs.split(1)])
+        refined = own + torch.cat([self.network.correction(slab, axis) for slab in slabs])
         refined = self.held(refined, own)
         return refined.squeeze(2 + axis), own.squeeze(2 + axis)
 
@@ -264,8 +265,8 @@ class _View:
             Indicators of sections, refined and of the calibrated set in the same place.
         """
         found = self.matching.losses(refined, own, self.matching.describe(own))
-        weighted = {name: MATCHED * damped(loss) for name, loss in found.items()}
-        return {"network": logistic_generator(self.critic, refined), **weighted}
+        matched = {name: damped(loss) for name, loss in found.items()}
+        return {"network": CRITIC_WEIGHT * logistic_generator(self.critic, refined), **matched}
 
 
 def damped(loss: Tensor) -> Tensor:

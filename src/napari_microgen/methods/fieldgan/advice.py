@@ -13,9 +13,9 @@ GOOD_ENOUGH = 1.3
 SHAPE = 5.0
 """Misfit of chords beyond which a filter is not enough.
 
-Chosen between a fuel-cell anode (2.8), which a filter mends, and packed spheres (7.6), which it
-does not. The Euler number does not decide: crumbs of single pixels, which a filter mends, change
-it most.
+Chosen between a fuel-cell anode (2.8), which a filter mends, and packed spheres (6.6), which it
+does not. The Euler numbers do not decide: crumbs of single pixels, which a filter mends, change
+them most.
 """
 
 
@@ -29,7 +29,7 @@ def advise(misfit: Misfit) -> tuple[str, str]:
     """
     said = (
         f"The calibrated set is off by {misfit.chord:.1f} times the image's own noise in its "
-        f"chords, {misfit.euler:.1f} in its Euler number and {misfit.pattern:.1f} in its patterns"
+        f"chords, {misfit.euler:.1f} in its Euler numbers and {misfit.pattern:.1f} in its patterns"
     )
     if max(misfit) <= GOOD_ENOUGH:
         return "none", f"{said}, which is hardly any: no refinement is needed."

@@ -45,11 +45,11 @@ class FieldGANConfig(Config):
         0.04, "Adam learning rate of the filter.", minimum=1e-6, maximum=10, advanced=True
     )
     network_steps: int = setting(
-        750, "Steps in which the network learns from critics.", minimum=1, maximum=10**6,
+        1200, "Steps in which the network learns from critics.", minimum=1, maximum=10**6,
         advanced=True,
     )  # fmt: skip
     network_rate: float = setting(
-        2e-3, "Adam learning rate of the network.", minimum=1e-7, maximum=1, advanced=True
+        1e-3, "Adam learning rate of the network.", minimum=1e-7, maximum=1, advanced=True
     )
     side: int = setting(
         128, "Side of the volumes that are learned from and measured.",

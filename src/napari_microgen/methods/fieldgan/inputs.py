@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import TYPE_CHECKING
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from napari_microgen.methods.excursion.covariances import bump_weights
 from napari_microgen.methods.excursion.fields import WindowedKernels, periodic_fields
+from napari_microgen.methods.fieldgan.balls import ball_fields, reaches
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,11 +32,18 @@ class FieldInputs:
         Its fields are those that it would generate from, at the same seed and position.
     bands : sequence of float
         Correlation lengths, in voxels, of further independent fields.
+    radii : sequence of float
+        Median radii, in voxels, of independent balls; see `ball_fields`.
     """
 
-    def __init__(self, calibrated: ExcursionModel, bands: Sequence[float] = ()) -> None:
+    def __init__(
+        self,
+        calibrated: ExcursionModel,
+        bands: Sequence[float] = (),
+        radii: Sequence[float] = (),
+    ) -> None:
         self.calibrated = calibrated
-        self.bands = tuple(bands)
+        self.bands, self.radii = tuple(bands), tuple(radii)
         self._weights = (
             torch.stack([bump_weights(b, BAND_SHELLS) for b in bands]) if bands else torch.empty(0)
         )
@@ -43,13 +52,16 @@ class FieldInputs:
     @property
     def channels(self) -> int:
         """Channels of the inputs."""
-        return len(self.calibrated.origin.phases) + len(self.bands)
+        return len(self.calibrated.origin.phases) + len(self.bands) + 2 * len(self.radii)
 
     @property
-    def reach(self) -> int:
-        """Voxels that any field's kernel reaches in blocks."""
-        own = max(self.calibrated.kernels.reaches)
-        return max(own, *self._kernels.reaches) if self._kernels else own
+    def reaches(self) -> tuple[int, int, int]:
+        """Voxels along z, y, x that any field's kernel, or any ball, reaches in blocks."""
+        found = [self.calibrated.kernels.reaches, reaches(self.radii, self.calibrated.stretch)]
+        if self._kernels is not None:
+            found.append(self._kernels.reaches)
+        z, y, x = (max(along) for along in zip(*found, strict=True))
+        return z, y, x
 
     def periodic(
         self,
@@ -63,13 +75,13 @@ class FieldInputs:
         drawn = periodic_fields(
             model.fit.weights, model.formula.noises, shape, seed, offset, model.stretch, device
         )
-        if not self.bands:
-            return model.logits(drawn)
-        noises = range(len(self.bands))
-        other = periodic_fields(
-            self._weights, noises, shape, seed + OTHER_STREAM, offset, model.stretch, device
-        )
-        return torch.cat([model.logits(drawn), torch.stack(other)])
+        fields = []
+        if self.bands:
+            noises = range(len(self.bands))
+            fields = periodic_fields(
+                self._weights, noises, shape, seed + OTHER_STREAM, offset, model.stretch, device
+            )
+        return self._stacked(model.logits(drawn), fields, offset, shape, seed, shape)
 
     def block(
         self,
@@ -83,17 +95,41 @@ class FieldInputs:
         model = self.calibrated
         place = (start, shape)
         drawn = model.kernels.fields(model.formula.noises, *place, seed, periods, device)
-        if self._kernels is None:
-            return model.logits(drawn)
-        other = self._kernels.fields(
-            range(len(self.bands)), *place, seed + OTHER_STREAM, periods, device
-        )
-        return torch.cat([model.logits(drawn), torch.stack(other)])
+        fields = []
+        if self._kernels is not None:
+            noises = range(len(self.bands))
+            fields = self._kernels.fields(noises, *place, seed + OTHER_STREAM, periods, device)
+        return self._stacked(model.logits(drawn), fields, *place, seed, periods)
+
+    def _stacked(
+        self,
+        logits: Tensor,
+        fields: Sequence[Tensor],
+        start: Sequence[int],
+        shape: Sequence[int],
+        seed: int,
+        periods: Sequence[int],
+    ) -> Tensor:
+        """Return logits, fields, and the distances to the balls of a block as channels."""
+        balls = ball_fields(self.radii, start, shape, seed, periods, self.calibrated.stretch)
+        return torch.cat([logits, *(f[None].to(logits.device) for f in (*fields, *balls))])
 
 
 def wrapped(inputs: Tensor, starts: Sequence[int], shape: Sequence[int]) -> Tensor:
     """Cut a block out of inputs that repeat along all axes, shape ``(1, channels, z, y, x)``."""
-    for axis, (start, n) in enumerate(zip(starts, shape, strict=True), start=1):
-        places = torch.arange(start, start + n, device=inputs.device) % inputs.shape[axis]
-        inputs = inputs.index_select(axis, places)
-    return inputs[None]
+    result = inputs.new_empty(1, len(inputs), *shape)
+    for pieces in product(*map(_pieces, starts, shape, inputs.shape[1:])):
+        targets, sources = zip(*pieces, strict=True)
+        result[0, :, *targets] = inputs[:, *sources]
+    return result
+
+
+def _pieces(start: int, length: int, period: int) -> list[tuple[slice, slice]]:
+    """Return where parts of an interval come to lie, and where in the period they come from."""
+    found, done = [], 0
+    while done < length:
+        source = (start + done) % period
+        n = min(length - done, period - source)
+        found.append((slice(done, done + n), slice(source, source + n)))
+        done += n
+    return found

@@ -63,7 +63,7 @@ class Matching:
         """
         found = {}
         for name, described_by, before in zip(
-            ("chords", "euler", "patterns"), self.described, described, strict=True
+            ("chords", "erosions", "patterns"), self.described, described, strict=True
         ):
             changes = described_by.describe(refined) - before
             means = [half.mean(0) + described_by.calibrated for half in changes.tensor_split(2)]

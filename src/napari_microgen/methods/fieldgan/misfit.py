@@ -34,7 +34,7 @@ class Misfit(NamedTuple):
     chord : float
         Chord lengths, as the chance that a segment lies within a phase.
     euler : float
-        Euler number per area of every phase: how it hangs together.
+        Euler number and area of every phase, as it is and eroded: how it hangs together.
     pattern : float
         Responses of random filters: what small pieces look like.
     """

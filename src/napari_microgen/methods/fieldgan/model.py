@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -51,7 +52,8 @@ class FieldGANModel(Model):
         super().__init__(origin)
         self.calibrated = calibrated
         self.network = network.eval().requires_grad_(False) if network is not None else None
-        self.source = FieldInputs(calibrated, network.bands if network is not None else ())
+        further = (network.bands, network.radii) if network is not None else ((), ())
+        self.source = FieldInputs(calibrated, *further)
         self.halo = network.radius if network is not None else 0
 
     # ------------------------------------------------------------------ the file
@@ -77,7 +79,7 @@ class FieldGANModel(Model):
                 network.load_state_dict({k: torch.tensor(v) for k, v in weights.items()})
                 if network.n_phases != len(origin.phases):
                     raise ValueError("network")
-        except (RuntimeError, TypeError, ValueError, IndexError):
+        except (RuntimeError, TypeError, ValueError, IndexError, OverflowError):
             raise InputError(
                 "The model file's weights do not fit the network that it describes; it is "
                 "damaged, so train or export it again."
@@ -88,9 +90,9 @@ class FieldGANModel(Model):
 
     def bytes_needed(self, shape: Sequence[int], probabilities: bool = False) -> int:
         """Estimate the memory that `generate` takes; tiles and transforms included."""
-        side = TILE + 2 * (self.halo + self.source.reach)
-        work = max(side**3, min(int(np.prod(shape, dtype=object)), WHOLE))
-        fields = len(self.calibrated.formula.noises) + len(self.source.bands)
+        tile = math.prod(TILE + 2 * (self.halo + reach) for reach in self.source.reaches)
+        work = max(tile, min(math.prod(shape), WHOLE))
+        fields = len(self.calibrated.formula.noises) + self.source.channels
         network = 4 * (PART + 2 * self.halo) ** 3 * self._width()
         return super().bytes_needed(shape, probabilities) + work * 24 * (fields + 4) + network
 

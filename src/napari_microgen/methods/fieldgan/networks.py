@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from napari_microgen.methods.fieldgan.balls import LARGEST_CHORD, RADIUS, SMALLEST_CHORD
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -50,6 +52,8 @@ class Refinement(nn.Module, ABC):
         Voxels that it sees beyond its output, on every side.
     bands : tuple of float
         Correlation lengths of the fields it wants besides the calibrated ones.
+    radii : tuple of float
+        Median radii of the balls whose distances it wants.
     numbers_per_voxel : int
         Values that it holds per voxel at a time.
     bias : Tensor, shape (n_phases,)
@@ -58,17 +62,25 @@ class Refinement(nn.Module, ABC):
 
     radius: int
     bands: tuple[float, ...] = ()
+    radii: tuple[float, ...]
     numbers_per_voxel: int
     bias: Tensor
 
-    def __init__(self, n_phases: int, groups: Groups) -> None:
+    def __init__(self, n_phases: int, groups: Groups, radii: Sequence[float] = ()) -> None:
         super().__init__()
-        self.n_phases, self.groups = n_phases, groups
+        self.n_phases, self.groups, self.radii = n_phases, groups, tuple(radii)
         self.register_buffer("bias", torch.zeros(n_phases))
 
     @abstractmethod
-    def correction(self, inputs: Tensor) -> Tensor:
-        """Return what is added to the logits, `radius` voxels smaller on every side."""
+    def correction(self, inputs: Tensor, first: int = 0) -> Tensor:
+        """Return what is added to the logits, `radius` voxels smaller on every side.
+
+        Parameters
+        ----------
+        inputs : Tensor, shape (batch, channels, z, y, x)
+        first : int
+            Axis along which they are thinnest; see `SymmetricConvolution`.
+        """
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Refine.
@@ -76,7 +88,7 @@ class Refinement(nn.Module, ABC):
         Parameters
         ----------
         inputs : Tensor, shape (batch, channels, z, y, x)
-            Calibrated logits, then the fields of `bands`.
+            Calibrated logits, then the fields of `bands`, then two distances for each of `radii`.
 
         Returns
         -------
@@ -119,8 +131,8 @@ class FilterNetwork(Refinement):
     radius = 4
     numbers_per_voxel = 64
 
-    def __init__(self, n_phases: int, groups: Groups) -> None:
-        super().__init__(n_phases, groups)
+    def __init__(self, n_phases: int, groups: Groups, radii: Sequence[float] = ()) -> None:
+        super().__init__(n_phases, groups, ())
         features = n_phases * len(self.WIDTHS) * len(groups)
         self.mixture = nn.Parameter(torch.zeros(n_phases, features))
 
@@ -143,8 +155,8 @@ class FilterNetwork(Refinement):
         """Return the mixtures of `features`, of which sections do as well."""
         return torch.einsum("of,bf...->bo...", self.mixture, features)
 
-    def correction(self, inputs: Tensor) -> Tensor:
-        """See `Refinement.correction`."""
+    def correction(self, inputs: Tensor, first: int = 0) -> Tensor:
+        """See `Refinement.correction`; the order of the axes does not matter here."""
         return self.mixed(self.features(inputs))
 
 
@@ -158,19 +170,20 @@ class FieldNetwork(Refinement):
     ----------
     n_phases : int
     groups : Groups
+    radii : sequence of float
     """
 
-    WIDTH = 16
-    STEPS = (8, 4, 2, 1)
+    STEPS = (4, 2, 1)
+    WIDTHS = (24, 32, 32)
 
     radius = sum(STEPS)
-    bands = (3.0, 16.0) + 6 * (8.0,)
-    numbers_per_voxel = 8 * WIDTH
+    bands = (3.0, 16.0)
+    numbers_per_voxel = 256
 
-    def __init__(self, n_phases: int, groups: Groups) -> None:
-        super().__init__(n_phases, groups)
-        inputs, width = n_phases + len(self.bands), self.WIDTH
-        widths = [inputs] + [width] * len(self.STEPS)
+    def __init__(self, n_phases: int, groups: Groups, radii: Sequence[float] = ()) -> None:
+        super().__init__(n_phases, groups, radii)
+        inputs, width = n_phases + len(self.bands) + 2 * len(radii), self.WIDTHS[-1]
+        widths = (inputs, *self.WIDTHS)
         self.layers = nn.ModuleList(
             SymmetricConvolution(a, b, step, groups)
             for a, b, step in zip(widths, widths[1:], self.STEPS, strict=False)
@@ -179,13 +192,13 @@ class FieldNetwork(Refinement):
         self.last = nn.Conv3d(width, n_phases, 1, bias=False)
         nn.init.zeros_(self.last.weight)
 
-    def correction(self, inputs: Tensor) -> Tensor:
+    def correction(self, inputs: Tensor, first: int = 0) -> Tensor:
         """See `Refinement.correction`."""
         n = self.n_phases
         scaled = torch.cat([inputs[:, :n] / LOGIT_SCALE, inputs[:, n:]], 1)
         x = scaled
         for layer in self.layers:
-            x = leaky(layer(x))
+            x = leaky(layer(x, first))
         x = torch.cat([x, cropped(scaled, self.radius)], 1)
         correction: Tensor = LOGIT_SCALE * self.last(leaky(self.mix(x)))
         return correction
@@ -245,12 +258,20 @@ class SymmetricConvolution(nn.Module):
         }
         self.weights = nn.Conv3d(inputs * len(self._elements), outputs, 1)
 
-    def forward(self, values: Tensor) -> Tensor:
-        """Convolve; every side becomes 2 `step` voxels shorter."""
+    def forward(self, values: Tensor, first: int = 0) -> Tensor:
+        """Convolve; every side becomes 2 `step` voxels shorter.
+
+        Parameters
+        ----------
+        values : Tensor, shape (batch, inputs, z, y, x)
+        first : int
+            Axis along which is added first. Soonest done where `values` are thin along it, but
+            in another order sums are rounded otherwise.
+        """
         outer = {(0,) * len(self.groups): values}
-        for index, group in enumerate(self.groups):
-            for axis in group:
-                outer = self._along(axis, index, outer)
+        for axis in sorted(range(3), key=lambda axis: axis != first):
+            group = next(i for i, members in enumerate(self.groups) if axis in members)
+            outer = self._along(axis, group, outer)
         means = [outer[key] / elements for key, elements in self._elements.items()]
         result: Tensor = self.weights(torch.cat(means, 1))
         return result
@@ -342,7 +363,8 @@ def cropped(values: Tensor, margin: int, axes: Sequence[int] = (0, 1, 2)) -> Ten
 def describe_network(network: Refinement) -> list[float]:
     """Return what `rebuild_network` needs beside the weights."""
     symmetry = float(SYMMETRIES.index(network.groups))
-    return [float(KINDS.index(type(network))), float(network.n_phases), symmetry]
+    kind = float(KINDS.index(type(network)))
+    return [kind, float(network.n_phases), symmetry, *network.radii]
 
 
 def rebuild_network(description: Sequence[float]) -> Refinement:
@@ -353,8 +375,11 @@ def rebuild_network(description: Sequence[float]) -> Refinement:
     ValueError, IndexError
         If there is no such network.
     """
-    kind, n_phases, symmetry = (int(v) for v in description)
-    return KINDS[kind](n_phases, SYMMETRIES[symmetry])
+    kind, n_phases, symmetry = (int(v) for v in description[:3])
+    radii = description[3:]
+    if not all(SMALLEST_CHORD <= r / RADIUS <= LARGEST_CHORD for r in radii):
+        raise ValueError("radii")
+    return KINDS[kind](n_phases, SYMMETRIES[symmetry], radii)
 
 
 SYMMETRIES = (ISOTROPIC, TRANSVERSE, ORTHOTROPIC)

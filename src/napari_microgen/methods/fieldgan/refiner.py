@@ -15,7 +15,7 @@ from napari_microgen.methods.fieldgan.networks import (
     cropped,
     indicators,
 )
-from napari_microgen.networks.slice_generator import COUNTED_VOXELS, fraction_weights
+from napari_microgen.networks.slice_generator import COUNTED_VOXELS, fraction_shifts
 from napari_microgen.training.averaging import AveragedGenerator
 
 if TYPE_CHECKING:
@@ -52,8 +52,7 @@ def balance(logits: Tensor, calibrated: Tensor) -> Tensor:
         return torch.zeros_like(refined[:, 0])
     n_phases = len(before)
     shares = torch.bincount(before.argmax(0), minlength=n_phases) / before.shape[1]
-    weights = fraction_weights(torch.softmax(refined, 0)[None], shares.tolist(), ROUNDS)
-    return weights.log()
+    return fraction_shifts(refined, shares.tolist(), ROUNDS)
 
 
 def answered(logits: Tensor) -> Tensor:

@@ -219,9 +219,10 @@ class FieldGANTraining:
 def selection(ratios: Mapping[str, float]) -> float:
     """What the best model has least of: the geometric mean of what can be told from the image.
 
-    Ratios below 1 are no better than 1.
+    Ratios below 1 are no better than 1. Ripple does not count: where all places are treated alike
+    it is chance.
     """
-    values = [max(value, 1.0) for name, value in ratios.items() if name != "mean"]
+    values = [max(v, 1.0) for name, v in ratios.items() if name not in ("mean", "ripple")]
     return float(np.prod(values) ** (1 / len(values)))
 
 
