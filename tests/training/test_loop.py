@@ -5,6 +5,7 @@ import pytest
 import torch
 from tiny_method import TinyConfig, TinyModel
 
+from napari_microgen.errors import InputError
 from napari_microgen.methods.base import Origin
 from napari_microgen.phases import PhaseImage
 from napari_microgen.training.loop import Schedule, TrainingLoop
@@ -52,3 +53,20 @@ def test_making_ready_counts_once(tmp_path, kept):
     *_, last = loop.run(resume=False)
     assert last.step == 2
     assert PREPARING <= last.seconds <= time.perf_counter() - began
+
+
+class OtherNetwork(SlowToStart):
+    """The same training of another version, whose network had other weights."""
+
+    def load_state(self, state):
+        torch.nn.Linear(2, 3).load_state_dict(torch.nn.Linear(3, 3).state_dict())
+
+
+def test_a_checkpoint_of_another_version_is_refused_and_stays(tmp_path):
+    checkpoint = tmp_path / "run"
+    for _ in TrainingLoop(SlowToStart, Schedule(60, 1, 1, 0, 0), "same", checkpoint).run(False):
+        pass
+    before = checkpoint.read_bytes()
+    with pytest.raises(InputError, match="written by another version"):
+        list(TrainingLoop(OtherNetwork, Schedule(60, 2, 1, 0, 0), "same", checkpoint).run(True))
+    assert checkpoint.read_bytes() == before

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 
-from napari_microgen.errors import RunError
+from napari_microgen.errors import InputError, RunError
 from napari_microgen.methods.base import Origin, Progress
 from napari_microgen.training.checkpoint import load_checkpoint, save_checkpoint
 from napari_microgen.training.device import memory_in_use
@@ -155,7 +155,7 @@ class TrainingLoop:
         stored = load_checkpoint(self.checkpoint, self.signature) if resume else None
         self._trainable = self.make()
         if stored is not None:
-            self._restore(stored)
+            self._resume(stored)
         else:
             for message in self._trainable.prepare():
                 yield self._report(preview=False, message=message)
@@ -271,6 +271,18 @@ class TrainingLoop:
                 "best_tensors": best,
             },
         )
+
+    def _resume(self, stored: Mapping[str, Any]) -> None:
+        try:
+            self._restore(stored)
+        except torch.OutOfMemoryError:
+            raise
+        except (KeyError, RuntimeError, TypeError):
+            # What torch and dicts say of weights and entries that another network had.
+            raise InputError(
+                f"The checkpoint '{self.checkpoint}' was written by another version of "
+                "napari-microgen; start a new training instead."
+            ) from None
 
     def _restore(self, stored: Mapping[str, Any]) -> None:
         self.tally = Tally(**stored["tally"])
