@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from napari_microgen.methods.fieldgan.balls import LARGEST_CHORD, RADIUS, SMALLEST_CHORD
+from napari_microgen.training import losses
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -323,8 +324,7 @@ def straight_through(logits: Tensor) -> Tensor:
     ----------
     logits : Tensor, shape (batch, n_phases, ...)
     """
-    soft = torch.softmax(STRAIGHT_SHARPNESS * logits, 1)
-    return sharp(logits) + soft - soft.detach()
+    return losses.straight_through(torch.softmax(STRAIGHT_SHARPNESS * logits, 1))
 
 
 def sharp(logits: Tensor) -> Tensor:

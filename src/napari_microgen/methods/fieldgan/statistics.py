@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 LENGTHS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
 """Lengths of segments in voxels."""
@@ -51,14 +51,8 @@ def chord_statistics(indicators: Tensor) -> Tensor:
     """
     found = []
     for axis in (2, 3):
-        whole = indicators
-        chances = [whole.mean((2, 3))]
-        for length in range(2, LENGTHS[-1] + 1):
-            places = whole.shape[axis] - 1
-            ends = indicators.narrow(axis, length - 1, places)
-            whole = whole.narrow(axis, 0, places) * ends
-            if length in LENGTHS:
-                chances.append(whole.mean((2, 3)))
+        wholes = enumerate(_segments(indicators, axis, LENGTHS[-1]), start=1)
+        chances = [whole.mean((2, 3)) for length, whole in wholes if length in LENGTHS]
         found += [chances[0], *(a - b for a, b in pairwise(chances))]
     return torch.cat(found, 1)
 
@@ -84,24 +78,28 @@ def erosion_statistics(indicators: Tensor) -> Tensor:
         larger than a pixel.
     """
     found = []
+    rows = list(_segments(indicators, 3, SQUARES[-1] + 1))
     for side in SQUARES:
-        single, longer = _lines(indicators, side, 3)
-        (square, tall), (wide, large) = (_lines(lines, side, 2) for lines in (single, longer))
-        area, *others = (chances.mean((2, 3)) for chances in (square, tall, wide, large))
-        found.append(area - others[0] - others[1] + others[2])
+        chances = [
+            squares.mean((2, 3))
+            for lines in rows[side - 1 : side + 1]
+            for squares in list(_segments(lines, 2, side + 1))[-2:]
+        ]
+        area, tall, wide, large = chances
+        found.append(area - tall - wide + large)
         if side > 1:
             found.append(area)
     return torch.cat(found, 1)
 
 
-def _lines(values: Tensor, length: int, axis: int) -> tuple[Tensor, Tensor]:
-    """Return the products of `length` neighbours along an axis, and those of one more."""
-    product, last = values, values
-    for n in range(2, length + 2):
-        last = product
-        places = values.shape[axis] - n + 1
-        product = last.narrow(axis, 0, places) * values.narrow(axis, n - 1, places)
-    return last, product
+def _segments(values: Tensor, axis: int, longest: int) -> Iterator[Tensor]:
+    """Yield the products of 1, 2, ... `longest` neighbours along an axis, at all their places."""
+    product = values
+    yield product
+    for length in range(2, longest + 1):
+        places = values.shape[axis] - length + 1
+        product = product.narrow(axis, 0, places) * values.narrow(axis, length - 1, places)
+        yield product
 
 
 class RandomFilters:
