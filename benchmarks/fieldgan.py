@@ -116,7 +116,7 @@ def trained_rows(name, train, judge, seed, arguments):
                     first = judged(model, reference, train, name in SAMPLES)
                 rows.append({**common, "what": "calibrated", "cpu": watch.seconds(), **first})
         seconds = watch.seconds()
-    last = judged(model, reference, train, name in SAMPLES)
+        last = judged(model, reference, train, name in SAMPLES)
     row = {**common, "what": arguments.refine, "cpu": seconds, "kept": model.origin.steps, **last}
     if arguments.montage:
         montage(arguments.montage, train, model)

@@ -11,7 +11,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from napari_microgen.methods.excursion.fields import white_noise
 from napari_microgen.methods.fieldgan import adversarial
+from napari_microgen.methods.fieldgan.balls import STREAM, ball_fields
+from napari_microgen.methods.fieldgan.inputs import input_channels
 from napari_microgen.methods.fieldgan.networks import (
     LOGIT_SCALE,
     FieldNetwork,
@@ -42,7 +45,7 @@ class StridedNetwork(FieldNetwork):
 
     def __init__(self, n_phases, groups, radii) -> None:
         super().__init__(n_phases, groups, radii)
-        inputs, width = n_phases + len(self.bands) + 2 * len(radii), self.width
+        inputs, width = input_channels(n_phases, self.bands, radii), self.width
         widths = (inputs, width, width, width)
         self.layers = nn.ModuleList(nn.Conv3d(a, b, 3) for a, b in pairwise(widths))
         self.near = nn.Conv3d(width + inputs, width, 3)
@@ -88,6 +91,18 @@ def without_balls():
 
 
 @contextmanager
+def balls_anywhere():
+    """Place balls by noise and not where their phase is."""
+
+    def anywhere(radii, logits, first, start, shape, seed, periods, stretch):
+        noise = white_noise(logits.shape[1:], first, periods, len(logits), seed + 7 * STREAM)
+        return ball_fields(radii, noise, first, start, shape, seed, periods, stretch)
+
+    with patch("napari_microgen.methods.fieldgan.inputs.ball_fields", anywhere):
+        yield
+
+
+@contextmanager
 def without_critics():
     with patch.multiple(adversarial, CRITIC_WEIGHT=0.0):
         yield
@@ -105,6 +120,7 @@ ABLATIONS = {
     "free kernels": free_kernels,
     "strided": strided,
     "without balls": without_balls,
+    "balls anywhere": balls_anywhere,
     "without critics": without_critics,
     "fractions after": fractions_after,
 }

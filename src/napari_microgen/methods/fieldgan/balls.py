@@ -1,9 +1,10 @@
-"""Random balls that hardly overlap, and how far every voxel is from them.
+"""Balls that hardly overlap, where a phase is, and how far every voxel is from them.
 
 A random field has no pieces: it says where a phase is rather likely, but not where one particle
-ends and the next begins. Centres of balls that keep their distance (Matérn's second hard-core
-process: Matérn 1960, Spatial Variation) do, and like the fields they are a function of seed and
-position.
+ends and the next begins. Centres of balls that keep their distance do. Of random candidates the
+one stays that is deepest in the phase among all within the core (Matérn's second hard-core process,
+with the phase's logit as the mark: Matérn 1960, Spatial Variation). So clumps are divided where
+they are, and like the fields the balls are a function of seed and position.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ SPREAD = 0.25
 CORE = 1.5
 """Least distance of two centres over the median radius; 2 would keep balls of one size apart."""
 
-CROWDING = 3.0
+CROWDING = 12.0
 """Candidates for a centre per volume of the core. More would change little."""
 
 FAR = 1.0
@@ -51,7 +52,7 @@ FAR = 1.0
 
 
 def ball_radii(images: Sequence[PhaseImage]) -> tuple[float, ...]:
-    """Return the median radius of balls for every phase that is thick enough, in voxels.
+    """Return the median radius of every phase's balls in voxels; 0 where it has none.
 
     Parameters
     ----------
@@ -63,32 +64,38 @@ def ball_radii(images: Sequence[PhaseImage]) -> tuple[float, ...]:
     ])  # fmt: skip
     seen = np.isfinite(along_x)
     lengths = np.where(seen, along_x, 0).sum(0) / np.maximum(seen.sum(0), 1)
-    return tuple(RADIUS * float(n) for n in lengths if SMALLEST_CHORD <= n <= LARGEST_CHORD)
+    thick = (lengths >= SMALLEST_CHORD) & (lengths <= LARGEST_CHORD)
+    return tuple((RADIUS * lengths * thick).tolist())
 
 
 def reaches(radii: Sequence[float], stretch: float = 1.0) -> tuple[int, int, int]:
-    """Return how far beyond a block candidates for centres matter to it, along z, y, x."""
-    margins = [np.sum(_margins(r, stretch), 0) for r in (*radii, 0.0)]
+    """Return how far beyond a block the logits matter to its balls, along z, y, x."""
+    margins = [np.sum(_margins(r, stretch), 0) if r else np.zeros(3, int) for r in (*radii, 0.0)]
     z, y, x = np.max(margins, 0).tolist()
     return z, y, x
 
 
 def ball_fields(
     radii: Sequence[float],
+    logits: Tensor,
+    first: Sequence[int],
     start: Sequence[int],
     shape: Sequence[int],
     seed: int,
     periods: Sequence[int] = (0, 0, 0),
     stretch: float = 1.0,
 ) -> list[Tensor]:
-    """Draw balls for every radius, and take distances to them in one block of an endless volume.
+    """Place balls for every phase, and take distances to them in one block of an endless volume.
 
     Parameters
     ----------
     radii : sequence of float
-        Median radii in voxels.
-    start, shape : sequence of int
-        Position and size of the block along z, y, x.
+        Median radii in voxels; phases of radius 0 have no balls.
+    logits : Tensor, shape (n_phases, ...)
+        Logits of the phases from the place `first` on. They reach as far around the block as
+        `reaches` says, or are one whole period along the axes where they do not.
+    first, start, shape : sequence of int
+        Position of the logits, and position and size of the block, along z, y, x.
     seed : int
     periods : sequence of int
         Length after which the volume repeats along each axis; 0 for never.
@@ -98,13 +105,16 @@ def ball_fields(
     Returns
     -------
     list of Tensor of float32, shape `shape`
-        Two per radius: the distance to the nearest surface, negative within a ball, and how much
-        farther the second nearest is. Both in units of half the median radius, about 0 on average,
-        and cut off at `FAR`.
+        Two per phase with balls: the distance to the nearest surface, negative within a ball, and
+        how much farther the second nearest is. Both in units of half the median radius, about 0
+        on average, and cut off at `FAR`.
     """
     found = []
-    for index, radius in enumerate(radii):
-        balls = _balls(radius, start, shape, seed + (1 + index) * STREAM, periods, stretch)
+    for phase, radius in enumerate(radii):
+        if not radius:
+            continue
+        depth, own = logits[phase].cpu().numpy(), seed + (1 + phase) * STREAM
+        balls = _balls(radius, depth, first, start, shape, own, periods, stretch)
         nearest, second = _distances(*balls, radius, start, shape, stretch)
         found += [2 * nearest / radius, 2 * (second - nearest) / radius - 1]
     return [torch.from_numpy(values) for values in found]
@@ -119,6 +129,8 @@ def _margins(radius: float, stretch: float) -> tuple[NDArray[np.int64], NDArray[
 
 def _balls(
     radius: float,
+    depth: NDArray[np.float32],
+    first: Sequence[int],
     start: Sequence[int],
     shape: Sequence[int],
     seed: int,
@@ -128,17 +140,19 @@ def _balls(
     """Return centres and radii of the balls that a block hears of."""
     core = CORE * radius
     margin = np.sum(_margins(radius, stretch), 0)
-    first = np.array(start) - margin
-    marks, sizes, centres = _candidates(
-        first, np.array(shape) + 2 * margin, seed, periods, 4 / 3 * np.pi * core**3 * stretch
-    )
-    places = (centres - first) / (stretch, 1, 1)
-    pairs = cKDTree(places).query_pairs(core, output_type="ndarray")
-    stays = np.ones(len(marks), bool)
+    sizes, places, shifts = _candidates(
+        np.array(start) - margin, np.array(shape) + 2 * margin, seed, periods,
+        4 / 3 * np.pi * core**3 * stretch,
+    )  # fmt: skip
+    depths = depth[tuple(((places - first) % depth.shape).T)]
+    centres = (places + shifts[:, None]).reshape(-1, 3)
+    names = np.tile(np.arange(len(places)), len(shifts))
+    pairs = cKDTree(centres / (stretch, 1, 1)).query_pairs(core, output_type="ndarray")
+    stays = np.ones(len(names), bool)
     for own, other in (pairs.T, pairs.T[::-1]):
-        # A copy of itself, which it meets where periods are short, is no rival.
-        stays[own[marks[own] > marks[other]]] = False
-    return centres[stays], radius * np.exp(SPREAD * sizes[stays].clip(-2, 2))
+        # Copies of one candidate, which meet where periods are short, are as deep and no rivals.
+        stays[own[depths[names[own]] < depths[names[other]]]] = False
+    return centres[stays], radius * np.exp(SPREAD * sizes[names[stays]].clip(-2, 2))
 
 
 def _candidates(
@@ -147,20 +161,17 @@ def _candidates(
     seed: int,
     periods: Sequence[int],
     core_volume: float,
-) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]:
-    """Return a mark, a normal number and the place of every candidate in a box."""
+) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]:
+    """Return a normal number and the place of every candidate in a box, and where copies lie.
+
+    What repeats within the box is drawn once; shifts by the periods take it everywhere.
+    """
     once = [p if p and n > p else n for n, p in zip(shape, periods, strict=True)]
-    marks, sizes = white_noise(once, first.tolist(), periods, 2, seed).numpy()
-    chosen = np.nonzero(marks < ndtri(min(CROWDING / core_volume, 0.5)))
-    places = np.stack(chosen, 1) + first
-    marks, sizes = marks[chosen], sizes[chosen]
-    # What repeats within the box is drawn once and copied.
+    chances, sizes = white_noise(once, first.tolist(), periods, 2, seed).numpy()
+    chosen = np.nonzero(chances < ndtri(min(CROWDING / core_volume, 0.5)))
     copies = (np.arange(0, n, step) for n, step in zip(shape, once, strict=True))
     shifts = np.stack(np.meshgrid(*copies, indexing="ij"), -1).reshape(-1, 3)
-    everywhere = (places + shifts[:, None]).reshape(-1, 3)
-    inside = (everywhere < first + shape).all(1)
-    n = len(shifts)
-    return np.tile(marks, n)[inside], np.tile(sizes, n)[inside], everywhere[inside]
+    return sizes[chosen], np.stack(chosen, 1) + first, shifts
 
 
 def _distances(

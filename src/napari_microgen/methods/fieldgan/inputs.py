@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
+from operator import add
 from typing import TYPE_CHECKING
 
 import torch
@@ -33,7 +34,7 @@ class FieldInputs:
     bands : sequence of float
         Correlation lengths, in voxels, of further independent fields.
     radii : sequence of float
-        Median radii, in voxels, of independent balls; see `ball_fields`.
+        Median radius, in voxels, of every phase's balls; see `ball_fields`.
     """
 
     def __init__(
@@ -52,16 +53,21 @@ class FieldInputs:
     @property
     def channels(self) -> int:
         """Channels of the inputs."""
-        return len(self.calibrated.origin.phases) + len(self.bands) + 2 * len(self.radii)
+        return input_channels(len(self.calibrated.origin.phases), self.bands, self.radii)
 
     @property
     def reaches(self) -> tuple[int, int, int]:
-        """Voxels along z, y, x that any field's kernel, or any ball, reaches in blocks."""
-        found = [self.calibrated.kernels.reaches, reaches(self.radii, self.calibrated.stretch)]
+        """Voxels along z, y, x that fields, and the balls that go by them, reach in blocks."""
+        around = self._around
+        found = [tuple(map(add, self.calibrated.kernels.reaches, around))]
         if self._kernels is not None:
             found.append(self._kernels.reaches)
         z, y, x = (max(along) for along in zip(*found, strict=True))
         return z, y, x
+
+    @property
+    def _around(self) -> tuple[int, int, int]:
+        return reaches(self.radii, self.calibrated.stretch)
 
     def periodic(
         self,
@@ -81,7 +87,9 @@ class FieldInputs:
             fields = periodic_fields(
                 self._weights, noises, shape, seed + OTHER_STREAM, offset, model.stretch, device
             )
-        return self._stacked(model.logits(drawn), fields, offset, shape, seed, shape)
+        logits = model.logits(drawn)
+        balls = ball_fields(self.radii, logits, offset, offset, shape, seed, shape, model.stretch)
+        return _stacked(logits, fields, balls)
 
     def block(
         self,
@@ -93,26 +101,30 @@ class FieldInputs:
     ) -> Tensor:
         """Return the inputs of a block of an endless volume; see `WindowedKernels.fields`."""
         model = self.calibrated
-        place = (start, shape)
-        drawn = model.kernels.fields(model.formula.noises, *place, seed, periods, device)
+        around = self._around
+        first = [a - margin for a, margin in zip(start, around, strict=True)]
+        wide = [n + 2 * margin for n, margin in zip(shape, around, strict=True)]
+        drawn = model.kernels.fields(model.formula.noises, first, wide, seed, periods, device)
+        logits = model.logits(drawn)
+        balls = ball_fields(self.radii, logits, first, start, shape, seed, periods, model.stretch)
         fields = []
         if self._kernels is not None:
             noises = range(len(self.bands))
-            fields = self._kernels.fields(noises, *place, seed + OTHER_STREAM, periods, device)
-        return self._stacked(model.logits(drawn), fields, *place, seed, periods)
+            fields = self._kernels.fields(
+                noises, start, shape, seed + OTHER_STREAM, periods, device
+            )
+        inside = (slice(m, m + n) for m, n in zip(around, shape, strict=True))
+        return _stacked(logits[:, *inside], fields, balls)
 
-    def _stacked(
-        self,
-        logits: Tensor,
-        fields: Sequence[Tensor],
-        start: Sequence[int],
-        shape: Sequence[int],
-        seed: int,
-        periods: Sequence[int],
-    ) -> Tensor:
-        """Return logits, fields, and the distances to the balls of a block as channels."""
-        balls = ball_fields(self.radii, start, shape, seed, periods, self.calibrated.stretch)
-        return torch.cat([logits, *(f[None].to(logits.device) for f in (*fields, *balls))])
+
+def input_channels(n_phases: int, bands: Sequence[float], radii: Sequence[float]) -> int:
+    """Return how many channels the inputs have: logits, fields, and two distances per ball."""
+    return n_phases + len(bands) + 2 * sum(radius > 0 for radius in radii)
+
+
+def _stacked(logits: Tensor, fields: Sequence[Tensor], balls: Sequence[Tensor]) -> Tensor:
+    """Return logits, fields, and the distances to the balls as channels."""
+    return torch.cat([logits, *(f[None].to(logits.device) for f in (*fields, *balls))])
 
 
 def wrapped(inputs: Tensor, starts: Sequence[int], shape: Sequence[int]) -> Tensor:

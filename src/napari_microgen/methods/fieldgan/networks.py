@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from napari_microgen.methods.fieldgan.balls import LARGEST_CHORD, RADIUS, SMALLEST_CHORD
+from napari_microgen.methods.fieldgan.inputs import input_channels
 from napari_microgen.training import losses
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class Refinement(nn.Module, ABC):
     bands : tuple of float
         Correlation lengths of the fields it wants besides the calibrated ones.
     radii : tuple of float
-        Median radii of the balls whose distances it wants.
+        Median radius of every phase's balls, whose distances it wants; 0 or empty for none.
     numbers_per_voxel : int
         Values that it holds per voxel at a time.
     bias : Tensor, shape (n_phases,)
@@ -89,7 +90,7 @@ class Refinement(nn.Module, ABC):
         Parameters
         ----------
         inputs : Tensor, shape (batch, channels, z, y, x)
-            Calibrated logits, then the fields of `bands`, then two distances for each of `radii`.
+            Calibrated logits, then the fields of `bands`, then two distances per phase with balls.
 
         Returns
         -------
@@ -183,7 +184,7 @@ class FieldNetwork(Refinement):
 
     def __init__(self, n_phases: int, groups: Groups, radii: Sequence[float] = ()) -> None:
         super().__init__(n_phases, groups, radii)
-        inputs, width = n_phases + len(self.bands) + 2 * len(radii), self.WIDTHS[-1]
+        inputs, width = input_channels(n_phases, self.bands, radii), self.WIDTHS[-1]
         widths = (inputs, *self.WIDTHS)
         self.layers = nn.ModuleList(
             SymmetricConvolution(a, b, step, groups)
@@ -377,7 +378,7 @@ def rebuild_network(description: Sequence[float]) -> Refinement:
     """
     kind, n_phases, symmetry = (int(v) for v in description[:3])
     radii = description[3:]
-    if not all(SMALLEST_CHORD <= r / RADIUS <= LARGEST_CHORD for r in radii):
+    if any(r and not SMALLEST_CHORD <= r / RADIUS <= LARGEST_CHORD for r in radii):
         raise ValueError("radii")
     return KINDS[kind](n_phases, SYMMETRIES[symmetry], radii)
 
