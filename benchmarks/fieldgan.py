@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,7 @@ def main() -> None:
     print_fidelity(rows)
     print_truth(rows)
     print_ablations(rows)
+    print_speed(rows)
 
 
 def parse() -> argparse.Namespace:
@@ -117,10 +119,24 @@ def trained_rows(name, train, judge, seed, arguments):
                 rows.append({**common, "what": "calibrated", "cpu": watch.seconds(), **first})
         seconds = watch.seconds()
         last = judged(model, reference, train, name in SAMPLES)
-    row = {**common, "what": arguments.refine, "cpu": seconds, "kept": model.origin.steps, **last}
+        speed = speeds(model)
+    row = {
+        **common, "what": arguments.refine, "cpu": seconds, "kept": model.origin.steps,
+        "speed": speed, **last,
+    }  # fmt: skip
     if arguments.montage:
         montage(arguments.montage, train, model)
     return [*rows, row]
+
+
+def speeds(model):
+    """Return voxels per processor second of volumes that repeat, and of those that do not."""
+    found = []
+    for repeats in (True, False):
+        began = time.process_time()
+        model.generate((SIDE,) * 3, FIRST_SEED, periodic=(repeats,) * 3)
+        found.append(SIDE**3 / (time.process_time() - began))
+    return found
 
 
 def judged(model, reference, image, has_truth):
@@ -223,6 +239,16 @@ def print_ablations(rows) -> None:
                 values = [row[entry] for row in same if entry in row]
                 cells.append(" ".join(f"{v:{form}}" for v in np.mean(values, 0)) if values else "")
             print("| " + " | ".join(cells) + " |")
+
+
+def print_speed(rows) -> None:
+    rows = [row for row in rows if row["way"] == "product" and "speed" in row]
+    if rows:
+        print("\n| image | | repeating, 10^6 voxels / CPU s | not repeating |")
+        print("|---" * 4 + "|")
+    for (image, what), same in together(rows, "image", "what").items():
+        columns = np.array([row["speed"] for row in same]).T / 1e6
+        print("| " + " | ".join([image, TITLES[what], *(told(list(c)) for c in columns)]) + " |")
 
 
 def montage(path, image, model) -> None:

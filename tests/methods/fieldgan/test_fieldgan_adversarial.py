@@ -88,6 +88,15 @@ def test_blocks_of_a_network_with_further_fields_equal_the_whole(learned, monkey
     assert len(np.unique(whole.data)) > 1
 
 
+def test_logits_fields_and_balls_of_overlapping_blocks_are_the_same_and_repeat(learned):
+    periods = (0, 35, 0)
+    assert any(learned.source.radii)
+    first = learned.source.block((0, 0, 0), (20, 24, 30), 3, periods)
+    second = learned.source.block((-6, 30, 4), (20, 24, 20), 3, periods)
+    # Rows 35 to 53 of the second are rows 0 to 18 again.
+    np.testing.assert_allclose(first[:, :14, :19, 4:24], second[:, 6:, 5:, :], atol=1e-3)
+
+
 def test_a_network_wraps_around_with_the_fields(learned):
     shape, whole = (45, 40, 37), (True,) * 3
     first = learned.generate(shape, 1, periodic=whole).data

@@ -146,7 +146,15 @@ def test_a_ball_is_no_rival_of_its_own_copies():
     assert all(len(centres) > 3 for centres in found)
 
 
-@pytest.mark.parametrize("radius", [np.nan, np.inf, -3.0, 1e-9, 1e9])
-def test_networks_with_impossible_balls_are_refused(radius):
+@pytest.mark.parametrize(
+    "radii", [(np.nan, 0, 0), (0, np.inf, 0), (-3.0, 0, 0), (0, 0, 1e-9), (1e9, 0, 0), (5.0, 5.0)]
+)
+def test_networks_with_impossible_balls_are_refused(radii):
     with pytest.raises(ValueError, match="radii"):
-        networks.rebuild_network([1.0, 3.0, 0.0, radius])
+        networks.rebuild_network([1.0, 3.0, 0.0, *radii])
+
+
+@pytest.mark.parametrize("description", [(-1.0, 3.0, 0.0), (1.0, 3.0, -1.0), (9.0, 3.0, 0.0)])
+def test_kinds_and_symmetries_that_there_are_not_are_refused(description):
+    with pytest.raises(IndexError):
+        networks.rebuild_network(description)

@@ -4,7 +4,8 @@ A random field has no pieces: it says where a phase is rather likely, but not wh
 ends and the next begins. Centres of balls that keep their distance do. Of random candidates the
 one stays that is deepest in the phase among all within the core (Matérn's second hard-core process,
 with the phase's logit as the mark: Matérn 1960, Spatial Variation). So clumps are divided where
-they are, and like the fields the balls are a function of seed and position.
+they are, and like the fields the balls are a function of seed and position; of two candidates as
+deep but for rounding, another one may stay where the fields come from another transform.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from napari_microgen.phases import PhaseImage
 
 STREAM = 2**45
-"""Added to a seed once per radius, as neither fields nor other balls may have the same noise."""
+"""Added to a seed once per phase, as neither fields nor other balls may have the same noise."""
 
 RADIUS = 0.55
 """Median radius over the mean chord of a phase; 3/4 for balls of one size, less for the scatter."""
@@ -106,8 +107,8 @@ def ball_fields(
     -------
     list of Tensor of float32, shape `shape`
         Two per phase with balls: the distance to the nearest surface, negative within a ball, and
-        how much farther the second nearest is. Both in units of half the median radius, about 0
-        on average, and cut off at `FAR`.
+        how much farther the second nearest is, less half a radius. Both in units of half the
+        median radius, and cut off at `FAR`.
     """
     found = []
     for phase, radius in enumerate(radii):
@@ -138,21 +139,26 @@ def _balls(
     stretch: float,
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Return centres and radii of the balls that a block hears of."""
+    heard, apart = _margins(radius, stretch)
+    low, box = np.array(start) - heard - apart, np.array(shape) + 2 * (heard + apart)
+    # What repeats within the box is drawn once; it has rivals across the border.
+    repeats = [bool(p) and n > p for n, p in zip(box, periods, strict=True)]
+    once = np.where(repeats, periods, box)
     core = CORE * radius
-    margin = np.sum(_margins(radius, stretch), 0)
-    sizes, places, shifts = _candidates(
-        np.array(start) - margin, np.array(shape) + 2 * margin, seed, periods,
-        4 / 3 * np.pi * core**3 * stretch,
-    )  # fmt: skip
+    places, sizes = _candidates(low, once, seed, periods, 4 / 3 * np.pi * core**3 * stretch)
     depths = depth[tuple(((places - first) % depth.shape).T)]
-    centres = (places + shifts[:, None]).reshape(-1, 3)
-    names = np.tile(np.arange(len(places)), len(shifts))
-    pairs = cKDTree(centres / (stretch, 1, 1)).query_pairs(core, output_type="ndarray")
-    stays = np.ones(len(names), bool)
+    scale = (stretch, 1, 1)
+    tree = cKDTree((places - low) / scale, boxsize=np.where(repeats, periods, 0) / scale)
+    pairs = tree.query_pairs(core, output_type="ndarray")
+    stays = np.ones(len(places), bool)
     for own, other in (pairs.T, pairs.T[::-1]):
-        # Copies of one candidate, which meet where periods are short, are as deep and no rivals.
-        stays[own[depths[names[own]] < depths[names[other]]]] = False
-    return centres[stays], radius * np.exp(SPREAD * sizes[names[stays]].clip(-2, 2))
+        stays[own[depths[own] < depths[other]]] = False
+    copies = (np.arange(0, n, step) for n, step in zip(box, once, strict=True))
+    shifts = np.stack(np.meshgrid(*copies, indexing="ij"), -1).reshape(-1, 1, 3)
+    centres = (places[stays] + shifts).reshape(-1, 3)
+    radii = np.tile(radius * np.exp(SPREAD * sizes[stays].clip(-2, 2)), len(shifts))
+    near = (centres >= start - heard) & (centres < np.add(start, shape) + heard)
+    return centres[near.all(1)], radii[near.all(1)]
 
 
 def _candidates(
@@ -161,17 +167,11 @@ def _candidates(
     seed: int,
     periods: Sequence[int],
     core_volume: float,
-) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]:
-    """Return a normal number and the place of every candidate in a box, and where copies lie.
-
-    What repeats within the box is drawn once; shifts by the periods take it everywhere.
-    """
-    once = [p if p and n > p else n for n, p in zip(shape, periods, strict=True)]
-    chances, sizes = white_noise(once, first.tolist(), periods, 2, seed).numpy()
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Return the place of every candidate in a box, and a normal number."""
+    chances, sizes = white_noise(shape.tolist(), first.tolist(), periods, 2, seed).numpy()
     chosen = np.nonzero(chances < ndtri(min(CROWDING / core_volume, 0.5)))
-    copies = (np.arange(0, n, step) for n, step in zip(shape, once, strict=True))
-    shifts = np.stack(np.meshgrid(*copies, indexing="ij"), -1).reshape(-1, 3)
-    return sizes[chosen], np.stack(chosen, 1) + first, shifts
+    return np.stack(chosen, 1) + first, sizes[chosen]
 
 
 def _distances(

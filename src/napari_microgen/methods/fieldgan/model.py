@@ -90,11 +90,14 @@ class FieldGANModel(Model):
 
     def bytes_needed(self, shape: Sequence[int], probabilities: bool = False) -> int:
         """Estimate the memory that `generate` takes; tiles and transforms included."""
+        drawn = len(self.calibrated.formula.noises)
         tile = math.prod(TILE + 2 * (self.halo + reach) for reach in self.source.reaches)
-        work = max(tile, min(math.prod(shape), WHOLE))
-        fields = len(self.calibrated.formula.noises) + self.source.channels
+        whole = min(math.prod(shape), WHOLE)
+        # Transforms of a tile are done before the channels of its middle are put together.
+        transforms = max(tile, whole) * 16 * (drawn + 1)
+        channels = max((TILE + 2 * self.halo) ** 3, whole) * 12 * (drawn + self.source.channels)
         network = 4 * (PART + 2 * self.halo) ** 3 * self._width()
-        return super().bytes_needed(shape, probabilities) + work * 24 * (fields + 4) + network
+        return super().bytes_needed(shape, probabilities) + transforms + channels + network
 
     def _width(self) -> int:
         """Numbers per voxel that the network holds at a time."""

@@ -378,8 +378,11 @@ def rebuild_network(description: Sequence[float]) -> Refinement:
     """
     kind, n_phases, symmetry = (int(v) for v in description[:3])
     radii = description[3:]
-    if any(r and not SMALLEST_CHORD <= r / RADIUS <= LARGEST_CHORD for r in radii):
+    possible = (not r or SMALLEST_CHORD <= r / RADIUS <= LARGEST_CHORD for r in radii)
+    if not all(possible) or len(radii) not in (0, n_phases):
         raise ValueError("radii")
+    if min(kind, symmetry) < 0:
+        raise IndexError("kind or symmetry")
     return KINDS[kind](n_phases, SYMMETRIES[symmetry], radii)
 
 
