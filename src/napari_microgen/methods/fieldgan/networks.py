@@ -176,11 +176,11 @@ class FieldNetwork(Refinement):
     """
 
     STEPS = (4, 2, 1)
-    WIDTHS = (24, 32, 32)
+    WIDTHS = (32, 48, 48)
 
     radius = sum(STEPS)
     bands = (3.0, 16.0)
-    numbers_per_voxel = 256
+    numbers_per_voxel = 384
 
     def __init__(self, n_phases: int, groups: Groups, radii: Sequence[float] = ()) -> None:
         super().__init__(n_phases, groups, radii)
