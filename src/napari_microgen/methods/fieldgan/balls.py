@@ -146,19 +146,24 @@ def _balls(
     once = np.where(repeats, periods, box)
     core = CORE * radius
     places, sizes = _candidates(low, once, seed, periods, 4 / 3 * np.pi * core**3 * stretch)
-    depths = depth[tuple(((places - first) % depth.shape).T)]
     scale = (stretch, 1, 1)
     tree = cKDTree((places - low) / scale, boxsize=np.where(repeats, periods, 0) / scale)
-    pairs = tree.query_pairs(core, output_type="ndarray")
-    stays = np.ones(len(places), bool)
-    for own, other in (pairs.T, pairs.T[::-1]):
-        stays[own[depths[own] < depths[other]]] = False
+    stays = _deepest(tree, depth[tuple(((places - first) % depth.shape).T)], core)
     copies = (np.arange(0, n, step) for n, step in zip(box, once, strict=True))
     shifts = np.stack(np.meshgrid(*copies, indexing="ij"), -1).reshape(-1, 1, 3)
     centres = (places[stays] + shifts).reshape(-1, 3)
     radii = np.tile(radius * np.exp(SPREAD * sizes[stays].clip(-2, 2)), len(shifts))
     near = (centres >= start - heard) & (centres < np.add(start, shape) + heard)
     return centres[near.all(1)], radii[near.all(1)]
+
+
+def _deepest(tree: cKDTree, depths: NDArray[np.float32], core: float) -> NDArray[np.bool_]:
+    """Return which candidates have no deeper one within the core."""
+    stays = np.ones(len(depths), bool)
+    pairs = tree.query_pairs(core, output_type="ndarray")
+    for own, other in (pairs.T, pairs.T[::-1]):
+        stays[own[depths[own] < depths[other]]] = False
+    return stays
 
 
 def _candidates(
