@@ -70,3 +70,29 @@ def test_a_checkpoint_of_another_version_is_refused_and_stays(tmp_path):
     with pytest.raises(InputError, match="written by another version"):
         list(TrainingLoop(OtherNetwork, Schedule(60, 2, 1, 0, 0), "same", checkpoint).run(True))
     assert checkpoint.read_bytes() == before
+
+
+class SlowToShow(SlowToStart):
+    """A training whose previews take many times as long as its steps."""
+
+    def prepare(self):
+        yield "Ready."
+
+    def step(self, index):
+        yield
+        time.sleep(0.001)
+        return {"loss": 0.0}
+
+    def preview(self):
+        time.sleep(0.05)
+        return "a volume"
+
+
+def test_slow_previews_leave_most_of_the_time_to_the_steps():
+    # A preview a millisecond is asked for; each takes as long as some fifty steps.
+    schedule = Schedule(60, 400, 1000, 0, 1e-3)
+    loop = TrainingLoop(SlowToShow, schedule, "same", None)
+    shown = [item for item in loop.run(False) if item.preview]
+    assert shown[-1].step == 400
+    # The first and the last are shown anyway.
+    assert 3 <= len(shown) <= 3 + shown[-1].seconds / (5 * 0.05)

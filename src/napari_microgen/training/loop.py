@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 CHECKPOINT_SECONDS = 60.0
 YIELD_SECONDS = 0.25
+PREVIEW_SHARE = 0.2
+"""Share of the time that previews may take; slow ones come more rarely than asked for."""
 
 
 class Trainable(Protocol):
@@ -138,6 +140,7 @@ class TrainingLoop:
         self._fidelity: dict[str, float] | None = None
         self._improved = False
         self._shows_previews = schedule.preview_seconds > 0
+        self._preview_took = 0.0
         self._whole = True  # no step is half done
 
     def run(self, resume: bool) -> Iterator[Progress]:
@@ -171,7 +174,7 @@ class TrainingLoop:
                     self._measure()
                 if self._clock.due("save", CHECKPOINT_SECONDS):
                     self._save()
-                preview = self._clock.due("preview", self.schedule.preview_seconds)
+                preview = self._clock.due("preview", self._preview_interval())
                 if preview or self._fidelity or self._clock.due("report", YIELD_SECONDS):
                     yield self._report(preview)
         finally:
@@ -224,6 +227,17 @@ class TrainingLoop:
             )
             self._improved = True
 
+    def _preview_interval(self) -> float:
+        """Return the seconds between previews: those asked for, or more where they are slow."""
+        asked = self.schedule.preview_seconds
+        return asked and max(asked, self._preview_took / PREVIEW_SHARE)
+
+    def _preview(self) -> Sample:
+        began = time.perf_counter()
+        sample = self._trainable.preview()
+        self._preview_took = time.perf_counter() - began
+        return sample
+
     def _report(self, preview: bool, message: str = "") -> Progress:
         fraction = 1.0 if self._finished() else self._fraction()
         progress = Progress(
@@ -233,9 +247,7 @@ class TrainingLoop:
             steps_per_second=self._clock.speed(self.tally),
             losses=self.tally.losses,
             fidelity=self._fidelity,
-            preview=self._trainable.preview()
-            if preview and self.schedule.preview_seconds
-            else None,
+            preview=self._preview() if preview and self.schedule.preview_seconds else None,
             device=self._trainable.device_reason,
             memory_bytes=memory_in_use(self._trainable.device),
             message=message or self._message(),
