@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from napari_microgen.errors import InputError, MicrogenError, Stopped
+from napari_microgen.errors import InputError, MicrogenError, Stopped, ran_out_of_memory
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,11 +59,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(error, FAILED)
     except KeyboardInterrupt:
         return _fail("Stopped before it was done.", INTERRUPTED)
-    except MemoryError:
-        return _fail(
-            "The memory ran out; choose a smaller shape or preset, or larger voxels.", FAILED
-        )
     except Exception as error:  # the promise is no traceback, whatever a library raises
+        if ran_out_of_memory(error):
+            return _fail(
+                "The memory ran out; choose a smaller shape or preset, or larger voxels.", FAILED
+            )
         logging.getLogger(__name__).debug("unexpected", exc_info=True)
         return _fail(f"It failed unexpectedly: {type(error).__name__}: {error}", FAILED)
 

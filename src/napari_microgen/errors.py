@@ -15,3 +15,10 @@ class RunError(MicrogenError):
 
 class Stopped(MicrogenError):
     """The user stopped a run; the message says what was kept."""
+
+
+def ran_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out; torch has no type of its own for it on a CPU."""
+    said = str(error).lower()
+    told = ("out of memory", "can't allocate memory", "not enough memory")
+    return isinstance(error, MemoryError) or any(words in said for words in told)

@@ -62,6 +62,21 @@ class OtherNetwork(SlowToStart):
         torch.nn.Linear(2, 3).load_state_dict(torch.nn.Linear(3, 3).state_dict())
 
 
+class NoMemory(SlowToStart):
+    """A training that does not fit into this machine."""
+
+    def load_state(self, state):
+        torch.empty(10**16)
+
+
+def test_a_checkpoint_that_memory_is_too_small_for_is_not_blamed(tmp_path):
+    checkpoint = tmp_path / "run"
+    for _ in TrainingLoop(SlowToStart, Schedule(60, 1, 1, 0, 0), "same", checkpoint).run(False):
+        pass
+    with pytest.raises(RuntimeError, match="memory"):
+        next(TrainingLoop(NoMemory, Schedule(60, 2, 1, 0, 0), "same", checkpoint).run(True))
+
+
 def test_a_checkpoint_of_another_version_is_refused_and_stays(tmp_path):
     checkpoint = tmp_path / "run"
     for _ in TrainingLoop(SlowToStart, Schedule(60, 1, 1, 0, 0), "same", checkpoint).run(False):

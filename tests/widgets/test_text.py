@@ -1,6 +1,7 @@
 import logging
 
 import pytest
+import torch
 
 from napari_microgen.errors import RunError
 from napari_microgen.widgets.text import duration, sentence, speed, words
@@ -42,3 +43,6 @@ def test_an_unexpected_error_is_one_sentence_and_its_details_are_logged(caplog):
 def test_running_out_of_memory_says_what_to_do():
     assert "ask for less" in sentence(RuntimeError("CUDA out of memory. Tried"), "Generating")
     assert "ask for less" in sentence(MemoryError(), "Generating")
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(10**16)
+    assert "ask for less" in sentence(caught.value, "Generating")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 
-from napari_microgen.errors import InputError, RunError
+from napari_microgen.errors import InputError, RunError, ran_out_of_memory
 from napari_microgen.methods.base import Origin, Progress
 from napari_microgen.training.checkpoint import load_checkpoint, save_checkpoint
 from napari_microgen.training.device import memory_in_use
@@ -287,9 +287,9 @@ class TrainingLoop:
     def _resume(self, stored: Mapping[str, Any]) -> None:
         try:
             self._restore(stored)
-        except torch.OutOfMemoryError:
-            raise
-        except (KeyError, RuntimeError, TypeError):
+        except (KeyError, RuntimeError, TypeError) as error:
+            if ran_out_of_memory(error):
+                raise
             # What torch and dicts say of weights and entries that another network had.
             raise InputError(
                 f"The checkpoint '{self.checkpoint}' was written by another version of "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 
-from napari_microgen.errors import MicrogenError
+from napari_microgen.errors import MicrogenError, ran_out_of_memory
 
 _logger = logging.getLogger("napari_microgen")
 
@@ -49,7 +49,7 @@ def sentence(error: Exception, what: str) -> str:
     if isinstance(error, MicrogenError):
         return str(error)
     _logger.error("%s failed", what, exc_info=error)
-    if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
+    if ran_out_of_memory(error):
         return f"{what} ran out of memory; ask for less, or close other programs."
     reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
     return (

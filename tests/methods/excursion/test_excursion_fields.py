@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from napari_microgen.errors import InputError
 from napari_microgen.methods.excursion.assessment import cut_phases, draw_section
 from napari_microgen.methods.excursion.calibration import Candidate, Fit
 from napari_microgen.methods.excursion.covariances import bump_weights, shell_basis
@@ -153,3 +154,8 @@ def test_repeating_fields_have_no_mean_so_that_every_volume_fills_what_the_mater
         (volume,) = periodic_fields(coarse, (0,), (48, 40, 44), seed)
         assert abs(float(volume.double().mean())) < 1e-5
         assert float(volume.var()) == pytest.approx(1, abs=0.7)
+
+
+def test_a_repeating_volume_that_holds_no_wave_is_refused():
+    with pytest.raises(InputError, match="1 x 1 x 1 voxels is too small"):
+        periodic_fields(bump_weights(5.0, 60)[None], (0,), (1, 1, 1), 0)

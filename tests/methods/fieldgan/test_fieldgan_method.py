@@ -51,6 +51,18 @@ def test_training_shows_the_calibrated_set_first_and_ends_with_a_judged_model(ru
     assert "do not certify transport" in run[-1].message
 
 
+def test_previews_fill_what_the_calibrated_set_fills(three_phases, model, settings):
+    """Though a network is not settled for them: after some steps its bias is as good."""
+    changes = settings(preview_seconds=1000, filter_steps=12)
+    shown = [i.preview for i in METHOD.train([three_phases], changes) if i.preview is not None]
+    own = model.calibrated.generate(shown[-1].data.shape, 0, periodic=WHOLE).data
+    np.testing.assert_array_equal(shown[-2].data, own)  # before the first step
+    assert 0 < np.mean(shown[-1].data != own) < 0.2
+    for phase in three_phases.phases:
+        filled = np.mean(shown[-1].data == phase.value)
+        assert filled == pytest.approx(np.mean(own == phase.value), abs=0.01)
+
+
 def test_the_model_at_the_start_is_the_calibrated_set_exactly(run):
     first = next(item.model for item in run if item.model is not None)
     assert first.origin.steps == 0

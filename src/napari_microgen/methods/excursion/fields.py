@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from napari_microgen.errors import InputError
 from napari_microgen.generation.noise import normal_at
 from napari_microgen.methods.excursion.covariances import (
     convolution_kernel,
@@ -266,12 +267,23 @@ def unit_filter(density: Tensor, shape: Sequence[int]) -> Tensor:
     density : Tensor
         At the wave vectors of a real transform of `shape`.
     shape : tuple of int
+
+    Raises
+    ------
+    InputError
+        If so small a volume holds no wave of the density.
     """
     twice = torch.full((density.shape[-1],), 2.0, dtype=density.dtype)
     twice[0] = 1
     if shape[-1] % 2 == 0:
         twice[-1] = 1
     mean = (density * twice).sum() / math.prod(shape)
+    if not mean > 0:
+        sides = " x ".join(str(n) for n in shape)
+        raise InputError(
+            f"A repeating volume of {sides} voxels is too small for what varies in this material; "
+            "choose a larger shape."
+        )
     return (density / mean).sqrt().float()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -166,26 +165,27 @@ class FieldGANTraining:
             self._settled = refiner.settled(self._measured)
         return self._settled
 
-    def _model(self, origin: Origin) -> FieldGANModel:
+    def _model(self, origin: Origin, network: Refinement | None) -> FieldGANModel:
         assert self.calibrated is not None
-        network = None
-        if self.refiner is not None:
-            network = copy.deepcopy(self._settle(self.refiner)[0]).cpu()
         calibrated = ExcursionModel.from_tensors(origin, self.calibrated.tensors())
-        return FieldGANModel(origin, calibrated, network)
+        return FieldGANModel(origin, calibrated, network.cpu() if network is not None else None)
 
     def snapshot(self, steps: int, seconds: float, fidelity: Mapping[str, float]) -> FieldGANModel:
         """Return the averaged network as a model; see `Trainable.snapshot`."""
         origin = replace(self.origin, steps=steps, seconds=seconds, fidelity=dict(fidelity))
-        return self._model(origin)
+        return self._model(origin, self._settle(self.refiner)[0] if self.refiner else None)
 
     def rebuild(self, origin: Origin, tensors: Mapping[str, NDArray[Any]]) -> FieldGANModel:
         """Return the model that an earlier `snapshot` was."""
         return FieldGANModel.from_tensors(origin, tensors)
 
     def preview(self) -> Sample:
-        """Generate a volume with the averaged network, or the calibrated set so far."""
-        return self._model(self.origin).generate(
+        """Generate a volume with the averaged network, or the calibrated set so far.
+
+        The network is not settled for it, which takes longer than all the rest.
+        """
+        network = self.refiner.current() if self.refiner else None
+        return self._model(self.origin, network).generate(
             PREVIEW, self.config.seed, periodic=(True,) * 3, device=self.device.type
         )
 
