@@ -5,9 +5,10 @@
 
 Of an image the left half is trained on and the right half judges. Of a sample with a true volume
 (`spheres`, `electrode`) the section is trained on, another section judges, and relative
-diffusivities and numbers of pieces are compared with those of two true volumes. Processor seconds
-are those of training, judging left out. Runs are kept in the JSON file, so that they can be done in
-pieces; without an image those it holds are printed.
+diffusivities and numbers of pieces are compared with those of true volumes. Volumes are judged that
+repeat, and those that do not. Processor seconds are those of training, judging left out. Runs are
+kept in the JSON file, so that they can be done in pieces; without an image those it holds are
+printed.
 
 With --way one thing is done as in the prototype, to see what it is good for: see `ABLATIONS`.
 """
@@ -33,6 +34,7 @@ from napari_microgen.sample_data import SAMPLES, sample_image
 METHOD = get_method("fieldgan")
 PARTS = ("volume_fraction", "s2", "ssa", "chord")
 VOLUMES = 4
+OPEN = ", not repeating"
 
 
 def main() -> None:
@@ -115,18 +117,23 @@ def trained_rows(name, train, judge, seed, arguments):
             model = progress.model or model
             if model is not None and not rows:
                 with watch:
-                    first = judged(model, reference, train, name in SAMPLES)
-                rows.append({**common, "what": "calibrated", "cpu": watch.seconds(), **first})
+                    rows += judged_rows(model, "calibrated", reference, train, name in SAMPLES)
+                rows = [{**common, **row, "cpu": watch.seconds()} for row in rows]
         seconds = watch.seconds()
-        last = judged(model, reference, train, name in SAMPLES)
-        speed = speeds(model)
-    row = {
-        **common, "what": arguments.refine, "cpu": seconds, "kept": model.origin.steps,
-        "speed": speed, **last,
-    }  # fmt: skip
+        last = judged_rows(model, arguments.refine, reference, train, name in SAMPLES)
+        last[0]["speed"] = speeds(model)
     if arguments.montage:
         montage(arguments.montage, train, model)
-    return [*rows, row]
+    return [*rows, *({**common, "cpu": seconds, "kept": model.origin.steps, **r} for r in last)]
+
+
+def judged_rows(model, what, reference, image, has_truth):
+    """Return what is found in volumes that repeat, and in those that do not."""
+    endings = {"": True, OPEN: False}
+    return [
+        {"what": what + ending, **judged(model, reference, image, has_truth, repeating)}
+        for ending, repeating in endings.items()
+    ]
 
 
 def speeds(model):
@@ -139,8 +146,8 @@ def speeds(model):
     return found
 
 
-def judged(model, reference, image, has_truth):
-    volumes = drawn(model, VOLUMES)
+def judged(model, reference, image, has_truth, repeating):
+    volumes = drawn(model, VOLUMES, repeating=repeating)
     fidelity = reference.score(volumes)
     details = fidelity.details
     row = {
@@ -184,6 +191,7 @@ TITLES = {
     "itself": "the image that is trained on", "calibrated": "calibrated set", "filter": "filter",
     "adversarial": "adversarial", "truth": "true volumes",
 }  # fmt: skip
+TITLES |= {what + OPEN: title + OPEN for what, title in TITLES.items()}
 
 
 def print_fidelity(rows) -> None:

@@ -40,9 +40,11 @@ def isotropic(image: PhaseImage) -> Reference:
     return Reference(dict.fromkeys(range(3), image))
 
 
-def drawn(model: Model, count: int, device: str = "cpu") -> list[NDArray[np.uint8]]:
-    """Return fresh volumes of `SIDE` as phase indices; they repeat, which is quickest."""
-    shape, periodic = (SIDE,) * 3, (True,) * 3
+def drawn(
+    model: Model, count: int, device: str = "cpu", repeating: bool = True
+) -> list[NDArray[np.uint8]]:
+    """Return fresh volumes of `SIDE` as phase indices; those that repeat are quickest."""
+    shape, periodic = (SIDE,) * 3, (repeating,) * 3
     seeds = range(FIRST_SEED, FIRST_SEED + count)
     samples = (model.generate(shape, s, periodic=periodic, device=device) for s in seeds)
     return [indices(model, sample.data) for sample in samples]

@@ -160,7 +160,7 @@ def test_a_training_stopped_before_its_first_model_says_so(train):
     training.begin("nothing yet")
     training.stop()
     training.end()
-    assert train.progress.state_line.text() == "Stopped before there was a model."
+    assert train.progress.state_line.text() == "nothing yet was stopped before there was a model."
     assert not train.save_button.isEnabled()
 
 
@@ -192,7 +192,9 @@ def test_a_finished_training_says_so_with_its_last_message(train, until):
     until(lambda: train.plan)
     train.start_button.click()
     until(lambda: train.jobs.training.status is Status.DONE)
-    assert train.progress.state_line.text() == "Finished; the model is ready in Generate. Half way."
+    assert train.progress.state_line.text() == (
+        "Random field of micrograph is finished; the model is ready in Generate. Half way."
+    )
     assert train.progress.bar.value() == 1000
 
 

@@ -120,11 +120,11 @@ class TrainingProgress(QWidget):
             + ("…" if training.progress else ": getting ready…"),
             Status.PAUSED: "Paused.",
             Status.STOPPING: "Stopping after this step…",
-            Status.DONE: "Finished; the model is ready in Generate.",
-            Status.STOPPED: "Stopped; the best model is ready in Generate. Resume goes on with the "
-            "same images and settings."
+            Status.DONE: f"{training.title} is finished; the model is ready in Generate.",
+            Status.STOPPED: f"{training.title} was stopped; the best model is ready in Generate. "
+            "Resume goes on with the same images and settings."
             if training.model is not None
-            else "Stopped before there was a model.",
+            else f"{training.title} was stopped before there was a model.",
         }.get(training.status, "")
         news = "" if training.status is Status.STOPPED else training.message
         self.state_line.tell(" ".join(filter(None, (said, news))))
