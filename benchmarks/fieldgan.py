@@ -95,10 +95,17 @@ def true_rows(name, train, judge):
     scores = isotropic(judge).score_image(train)
     rows = [{**common, "what": "itself", "seed": 0, **scores}]
     if name in SAMPLES:
-        for seed in range(VOLUMES):
-            data = sample_image(name, "volume", seed).data
-            rows.append({**common, "what": "truth", "seed": seed, **measured([data], train)})
+        volumes = [sample_image(name, "volume", seed) for seed in range(VOLUMES)]
+        together = compared(isotropic(judge), [indices_of(volume) for volume in volumes], train)
+        rows.append({**common, "what": "together", "seed": 0, **together})
+        for seed, volume in enumerate(volumes):
+            rows.append({**common, "what": "truth", "seed": seed, **measured([volume.data], train)})
     return rows
+
+
+def indices_of(image):
+    """Return the phase indices of an image."""
+    return np.searchsorted([phase.value for phase in image.phases], image.data).astype(np.uint8)
 
 
 def trained_rows(name, train, judge, seed, arguments):
@@ -110,6 +117,7 @@ def trained_rows(name, train, judge, seed, arguments):
     )
     common = {"image": Path(name).stem, "seed": seed, "way": arguments.way}
     reference = isotropic(judge)
+    measure = {"has_truth": name in SAMPLES, "open_too": arguments.way == "product"}
     rows, model = [], None
     with ABLATIONS[arguments.way]():
         watch = Stopwatch("cpu")
@@ -117,19 +125,19 @@ def trained_rows(name, train, judge, seed, arguments):
             model = progress.model or model
             if model is not None and not rows:
                 with watch:
-                    rows += judged_rows(model, "calibrated", reference, train, name in SAMPLES)
+                    rows += judged_rows(model, "calibrated", reference, train, **measure)
                 rows = [{**common, **row, "cpu": watch.seconds()} for row in rows]
         seconds = watch.seconds()
-        last = judged_rows(model, arguments.refine, reference, train, name in SAMPLES)
+        last = judged_rows(model, arguments.refine, reference, train, **measure)
         last[0]["speed"] = speeds(model)
     if arguments.montage:
         montage(arguments.montage, train, model)
     return [*rows, *({**common, "cpu": seconds, "kept": model.origin.steps, **r} for r in last)]
 
 
-def judged_rows(model, what, reference, image, has_truth):
-    """Return what is found in volumes that repeat, and in those that do not."""
-    endings = {"": True, OPEN: False}
+def judged_rows(model, what, reference, image, has_truth, open_too):
+    """Return what is found in volumes that repeat and, if asked for, in those that do not."""
+    endings = {"": True, OPEN: False} if open_too else {"": True}
     return [
         {"what": what + ending, **judged(model, reference, image, has_truth, repeating)}
         for ending, repeating in endings.items()
@@ -148,16 +156,21 @@ def speeds(model):
 
 def judged(model, reference, image, has_truth, repeating):
     volumes = drawn(model, VOLUMES, repeating=repeating)
+    row = compared(reference, volumes, image)
+    return {**row, **measured(volumes, image)} if has_truth else row
+
+
+def compared(reference, volumes, image):
+    """Return how far volumes are from the reference, and how even they are."""
     fidelity = reference.score(volumes)
     details = fidelity.details
-    row = {
+    return {
         **fidelity.to_dict(), "axes": details["isotropy_deviation"],
         "ripples": [np.mean(details["ripple_generated"]), np.mean(details["ripple_real"])],
         "off": float(np.abs(np.mean([shares(v, image) for v in volumes], 0)
                             - image.fractions).max()),
         "modulation": modulation(volumes),
     }  # fmt: skip
-    return {**row, **measured(volumes, image)} if has_truth else row
 
 
 def shares(volume, image):
@@ -190,6 +203,7 @@ def together(rows, *names):
 TITLES = {
     "itself": "the image that is trained on", "calibrated": "calibrated set", "filter": "filter",
     "adversarial": "adversarial", "truth": "true volumes",
+    "together": "true volumes",
 }  # fmt: skip
 TITLES |= {what + OPEN: title + OPEN for what, title in TITLES.items()}
 
@@ -201,7 +215,7 @@ def print_fidelity(rows) -> None:
     rows = [row for row in rows if row["way"] == "product" and row["what"] != "truth"]
     for (image, what), same in together(rows, "image", "what").items():
         cells = [image, TITLES[what], str(len({row["seed"] for row in same}))]
-        cells.append("" if what == "itself" else told([row["cpu"] for row in same], ".0f"))
+        cells.append(told([row["cpu"] for row in same], ".0f") if "cpu" in same[0] else "")
         cells.append(told([row["mean"] for row in same]))
         cells += [told([np.mean([row[part] for row in same])]) for part in PARTS]
         if what == "itself":
