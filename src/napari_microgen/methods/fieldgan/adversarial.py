@@ -230,7 +230,7 @@ class _View:
         self, orientation: Orientation, critic: nn.Module, own: Tensor, random: np.random.Generator
     ) -> None:
         self.axes, self.critic = orientation.axes, critic
-        self.matching = Matching(orientation, own, random, reach=True)
+        self.matching = Matching(orientation, own, random)
         self.replayed = own[:REPLAYED].clone()
 
     def criticised(

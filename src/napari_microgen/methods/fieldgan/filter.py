@@ -142,5 +142,5 @@ class _View:
 
     def losses(self, refined: Tensor, chosen: Tensor) -> dict[str, Tensor]:
         """Return squared distances to the image; see `Matching.losses`."""
-        described = {name: values[chosen] for name, values in self.described.items()}
+        described = [values[chosen] for values in self.described]
         return self.matching.losses(refined, indicators(self.logits[chosen]), described)

@@ -67,7 +67,7 @@ class Judge:
                 real_sections(orientation, np.random.default_rng((seed, index))),
                 calibrated_sections(calibrated, orientation.axes[0]),
                 independent_sections(orientation), HELD_OUT,
-            ).values()
+            )
             for index, orientation in enumerate(orientations)
         ]  # fmt: skip
 
