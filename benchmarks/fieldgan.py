@@ -83,7 +83,8 @@ def key(row):
 
 
 def known(rows, name) -> bool:
-    return any(row["image"] == Path(name).stem and row["what"] == "itself" for row in rows)
+    last = "together" if name in SAMPLES else "itself"
+    return any(row["image"] == Path(name).stem and row["what"] == last for row in rows)
 
 
 # ---------------------------------------------------------------------- measuring
@@ -95,11 +96,11 @@ def true_rows(name, train, judge):
     scores = isotropic(judge).score_image(train)
     rows = [{**common, "what": "itself", "seed": 0, **scores}]
     if name in SAMPLES:
-        volumes = [sample_image(name, "volume", seed) for seed in range(VOLUMES)]
-        together = compared(isotropic(judge), [indices_of(volume) for volume in volumes], train)
-        rows.append({**common, "what": "together", "seed": 0, **together})
+        volumes = [indices_of(sample_image(name, "volume", seed)) for seed in range(VOLUMES)]
+        scores = compared(isotropic(judge), volumes, train)
+        rows.append({**common, "what": "together", "seed": 0, **scores})
         for seed, volume in enumerate(volumes):
-            rows.append({**common, "what": "truth", "seed": seed, **measured([volume.data], train)})
+            rows.append({**common, "what": "truth", "seed": seed, **measured([volume], train)})
     return rows
 
 

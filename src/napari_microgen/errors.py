@@ -18,7 +18,10 @@ class Stopped(MicrogenError):
 
 
 def ran_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out; torch has no type of its own for it on a CPU."""
+    """Whether an error says that memory ran out; torch has no type of its own on a CPU."""
     said = str(error).lower()
-    told = ("out of memory", "can't allocate memory", "not enough memory")
+    told = (
+        "out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory",
+        "alloc_failed",
+    )  # fmt: skip
     return isinstance(error, MemoryError) or any(words in said for words in told)

@@ -20,6 +20,19 @@ except Exception as error:
     print(f"{type(error).__name__}: {error}")
 """
 
+LITTLE_MEMORY = """
+import psutil, resource, sys, torch
+from pathlib import Path
+from napari_microgen.errors import ran_out_of_memory
+from napari_microgen.training.checkpoint import load_checkpoint
+used = psutil.Process().memory_info().vms
+resource.setrlimit(resource.RLIMIT_AS, (used + 2**25, resource.RLIM_INFINITY))
+try:
+    load_checkpoint(Path(sys.argv[1]), "ours")
+except Exception as error:
+    print(ran_out_of_memory(error), "damaged" in str(error))
+"""
+
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit on the size of files")
 def test_a_full_disk_is_one_plain_sentence(tmp_path):
@@ -32,6 +45,16 @@ def test_a_full_disk_is_one_plain_sentence(tmp_path):
         "room on the disk."
     )
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits what is asked for")
+def test_a_checkpoint_larger_than_the_memory_is_not_called_damaged(tmp_path):
+    path = tmp_path / "run"
+    save_checkpoint(path, {**STATE, "weights": torch.zeros(2**25)})
+    run = subprocess.run(
+        [sys.executable, "-c", LITTLE_MEMORY, str(path)], capture_output=True, text=True, check=True
+    )
+    assert run.stdout.strip() == "True False"
 
 
 def test_what_is_saved_is_loaded(tmp_path):

@@ -5,7 +5,7 @@ import pytest
 import torch
 from tiny_method import TinyConfig, TinyModel
 
-from napari_microgen.errors import InputError
+from napari_microgen.errors import InputError, RunError
 from napari_microgen.methods.base import Origin
 from napari_microgen.phases import PhaseImage
 from napari_microgen.training.loop import Schedule, TrainingLoop
@@ -73,7 +73,7 @@ def test_a_checkpoint_that_memory_is_too_small_for_is_not_blamed(tmp_path):
     checkpoint = tmp_path / "run"
     for _ in TrainingLoop(SlowToStart, Schedule(60, 1, 1, 0, 0), "same", checkpoint).run(False):
         pass
-    with pytest.raises(RuntimeError, match="memory"):
+    with pytest.raises(RunError, match="memory ran out"):
         next(TrainingLoop(NoMemory, Schedule(60, 2, 1, 0, 0), "same", checkpoint).run(True))
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from napari_microgen.errors import InputError, RunError
+from napari_microgen.errors import InputError, RunError, ran_out_of_memory
 from napari_microgen.io.files import replacing
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
         with replacing(path) as part:
             torch.save(state, part)
     except (OSError, RuntimeError) as error:
+        if ran_out_of_memory(error):
+            raise
         # torch tells a full disk by the name of a source file of its own and two positions.
         reason = error.strerror if isinstance(error, OSError) else "the disk is probably full"
         raise RunError(
@@ -54,7 +56,9 @@ def load_checkpoint(path: Path | None, signature: str) -> dict[str, Any]:
         raise InputError(f"There is no checkpoint '{path}' to resume from; start a new training.")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception:
+    except Exception as error:
+        if ran_out_of_memory(error):
+            raise
         state = None  # torch raises anything from EOFError to UnpicklingError
     if not isinstance(state, dict) or "signature" not in state:
         raise InputError(f"The checkpoint '{path}' is damaged; start a new training instead.")

@@ -152,6 +152,13 @@ class TrainingLoop:
                 "The GPU ran out of memory; lower the volumes per step or the widths, close other "
                 "programs that use the GPU, or choose the device cpu."
             ) from None
+        except (MemoryError, OSError, RuntimeError) as error:
+            if not ran_out_of_memory(error):
+                raise
+            raise RunError(
+                "The memory ran out; lower the volumes per step or the widths, or close other "
+                "programs, and resume."
+            ) from None
 
     def _run(self, resume: bool) -> Iterator[Progress]:
         self._clock = _Clock()

@@ -118,8 +118,8 @@ class TrainingProgress(QWidget):
         said = {
             Status.TRAINING: f"Training {training.title}"
             + ("…" if training.progress else ": getting ready…"),
-            Status.PAUSED: "Paused.",
-            Status.STOPPING: "Stopping after this step…",
+            Status.PAUSED: f"{training.title} is paused.",
+            Status.STOPPING: f"{training.title} stops after this step…",
             Status.DONE: f"{training.title} is finished; the model is ready in Generate.",
             Status.STOPPED: f"{training.title} was stopped; the best model is ready in Generate. "
             "Resume goes on with the same images and settings."

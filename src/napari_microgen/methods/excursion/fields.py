@@ -119,13 +119,24 @@ def periodic_fields(
     Returns
     -------
     list of Tensor of float32, shape `shape`
+
+    Raises
+    ------
+    InputError
+        If so small a volume holds no wave of the fields.
     """
     white = white_noise(shape, offset, shape, len(noises), seed)
     length = wave_numbers(shape, stretch)
-    filters = {
-        index: unit_filter(space_density(length, weights[index]) * (length > 0), shape).to(device)
-        for index in set(noises)
-    }
+    filters = {}
+    for index in set(noises):
+        density = space_density(length, weights[index]) * (length > 0)
+        if not density.any():
+            sides = " x ".join(str(n) for n in shape)
+            raise InputError(
+                f"A repeating volume of {sides} voxels is too small for what varies in this "
+                "material; choose a larger shape."
+            )
+        filters[index] = unit_filter(density, shape).to(device)
     return [filtered(w.to(device), filters[i]) for w, i in zip(white, noises, strict=True)]
 
 
@@ -267,23 +278,12 @@ def unit_filter(density: Tensor, shape: Sequence[int]) -> Tensor:
     density : Tensor
         At the wave vectors of a real transform of `shape`.
     shape : tuple of int
-
-    Raises
-    ------
-    InputError
-        If so small a volume holds no wave of the density.
     """
     twice = torch.full((density.shape[-1],), 2.0, dtype=density.dtype)
     twice[0] = 1
     if shape[-1] % 2 == 0:
         twice[-1] = 1
     mean = (density * twice).sum() / math.prod(shape)
-    if not mean > 0:
-        sides = " x ".join(str(n) for n in shape)
-        raise InputError(
-            f"A repeating volume of {sides} voxels is too small for what varies in this material; "
-            "choose a larger shape."
-        )
     return (density / mean).sqrt().float()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -173,7 +174,8 @@ class FieldGANTraining:
     def snapshot(self, steps: int, seconds: float, fidelity: Mapping[str, float]) -> FieldGANModel:
         """Return the averaged network as a model; see `Trainable.snapshot`."""
         origin = replace(self.origin, steps=steps, seconds=seconds, fidelity=dict(fidelity))
-        return self._model(origin, self._settle(self.refiner)[0] if self.refiner else None)
+        network = copy.deepcopy(self._settle(self.refiner)[0]) if self.refiner else None
+        return self._model(origin, network)
 
     def rebuild(self, origin: Origin, tensors: Mapping[str, NDArray[Any]]) -> FieldGANModel:
         """Return the model that an earlier `snapshot` was."""
