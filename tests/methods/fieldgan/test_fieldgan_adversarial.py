@@ -3,12 +3,15 @@
 import numpy as np
 import pytest
 import tifffile
+import torch
 from scipy.ndimage import zoom
 
 from napari_microgen.cli import main
 from napari_microgen.methods import get_method, load_model
 from napari_microgen.methods.fieldgan import adversarial, model
+from napari_microgen.methods.fieldgan.training import FieldGANTraining
 from napari_microgen.phases import PhaseImage
+from napari_microgen.training.loop import Schedule
 
 METHOD = get_method("fieldgan")
 
@@ -62,6 +65,22 @@ def test_the_network_leaves_the_calibrated_set_only_after_the_critics_have_learn
     volume = start.generate((40, 33, 20), 2, periodic=(True,) * 3)
     calibrated = start.calibrated.generate((40, 33, 20), 2, periodic=(True,) * 3)
     np.testing.assert_array_equal(volume.data, calibrated.data)
+
+
+def test_previews_of_a_network_that_changes_much_fill_what_the_calibrated_set_fills(
+    three_phases, settings, changes
+):
+    training = FieldGANTraining([three_phases], settings(**changes), Schedule(1, 0, 10, 0, 0))
+    for _ in training.prepare():
+        pass
+    torch.manual_seed(0)
+    for weight in training.refiner.average.module.parameters():
+        torch.nn.init.normal_(weight, std=0.2)
+    shown = training.preview().data
+    own = training.calibrated.generate(shown.shape, 0, periodic=(True,) * 3).data
+    assert np.mean(shown != own) > 0.1
+    for phase in three_phases.phases:
+        assert np.mean(shown == phase.value) == pytest.approx(np.mean(own == phase.value), abs=0.03)
 
 
 def test_resuming_ends_where_an_unbroken_run_does(run, three_phases, settings, changes, tmp_path):

@@ -52,7 +52,7 @@ def test_training_shows_the_calibrated_set_first_and_ends_with_a_judged_model(ru
 
 
 def test_previews_fill_what_the_calibrated_set_fills(three_phases, model, settings):
-    """Though a network is not settled for them: after some steps its bias is as good."""
+    """Though a network is settled for them on a small volume only."""
     changes = settings(preview_seconds=1000, filter_steps=12)
     shown = [i.preview for i in METHOD.train([three_phases], changes) if i.preview is not None]
     own = model.calibrated.generate(shown[-1].data.shape, 0, periodic=WHOLE).data

@@ -150,13 +150,6 @@ class Refiner(ABC):
         bias = self.network.bias.reshape(-1, *[1] * (logits.ndim - 2))
         return answered(logits + bias)
 
-    def current(self) -> Refinement:
-        """Return the averaged network with the bias that learning has come to, to be shown."""
-        network = copy.deepcopy(self.average.module).eval()
-        assert isinstance(network, Refinement)
-        network.bias.copy_(self.network.bias)
-        return network
-
     def settled(self, inputs: Sequence[Tensor]) -> tuple[Refinement, list[Tensor]]:
         """Return the averaged network with the bias that keeps the calibrated fractions.
 
@@ -171,7 +164,8 @@ class Refiner(ABC):
         logits : list of Tensor, shape (1, n_phases, z, y, x)
             The volumes, refined.
         """
-        network = self.current()
+        network = copy.deepcopy(self.average.module).eval()
+        assert isinstance(network, Refinement)
         network.bias.zero_()
         refined = [network.refined(i) for i in inputs]
         own = torch.cat([cropped(i[:, : network.n_phases], network.radius) for i in inputs])

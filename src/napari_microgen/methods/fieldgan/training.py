@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 MEASURED_SEEDS = (0, 1)
 PREVIEW: Shape = (96, 96, 96)
+GLANCED = 64
+"""Side of the volume that previews are settled on."""
 
 
 class FieldGANTraining:
@@ -77,15 +79,18 @@ class FieldGANTraining:
 
     @cached_property
     def _measured(self) -> list[Tensor]:
-        """Inputs of the volumes that are measured, with what the network sees around them."""
-        halo, side = self._halo, self.config.side
-        return [
-            wrapped(
-                self._inputs.periodic((side,) * 3, seed, device=self.device),
-                (-halo,) * 3, (side + 2 * halo,) * 3,
-            )
-            for seed in MEASURED_SEEDS
-        ]  # fmt: skip
+        """Inputs of the volumes that are measured."""
+        return [self._around(self.config.side, seed) for seed in MEASURED_SEEDS]
+
+    @cached_property
+    def _glanced(self) -> list[Tensor]:
+        """Inputs of a smaller volume: settling previews on it takes a sixteenth of the time."""
+        return [self._around(GLANCED, MEASURED_SEEDS[0])]
+
+    def _around(self, side: int, seed: int) -> Tensor:
+        """Return inputs of a volume with what the network sees around it."""
+        whole = self._inputs.periodic((side,) * 3, seed, device=self.device)
+        return wrapped(whole, (-self._halo,) * 3, (side + 2 * self._halo,) * 3)
 
     @cached_property
     def _unrefined(self) -> list[list[Tensor]]:
@@ -182,11 +187,8 @@ class FieldGANTraining:
         return FieldGANModel.from_tensors(origin, tensors)
 
     def preview(self) -> Sample:
-        """Generate a volume with the averaged network, or the calibrated set so far.
-
-        The network is not settled for it, which takes longer than all the rest.
-        """
-        network = self.refiner.current() if self.refiner else None
+        """Generate a volume with the averaged network, or the calibrated set so far."""
+        network = self.refiner.settled(self._glanced)[0] if self.refiner else None
         return self._model(self.origin, network).generate(
             PREVIEW, self.config.seed, periodic=(True,) * 3, device=self.device.type
         )
