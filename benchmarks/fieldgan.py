@@ -23,7 +23,18 @@ from pathlib import Path
 import numpy as np
 import torch
 from fieldgan_ablations import ABLATIONS, modulation
-from judging import FIRST_SEED, SIDE, Stopwatch, changes, drawn, halves, isotropic, machine, told
+from judging import (
+    FIRST_SEED,
+    SIDE,
+    Stopwatch,
+    changes,
+    drawn,
+    halves,
+    indices,
+    isotropic,
+    machine,
+    told,
+)
 from scipy.ndimage import label
 
 from napari_microgen.methods import get_method
@@ -96,17 +107,13 @@ def true_rows(name, train, judge):
     scores = isotropic(judge).score_image(train)
     rows = [{**common, "what": "itself", "seed": 0, **scores}]
     if name in SAMPLES:
-        volumes = [indices_of(sample_image(name, "volume", seed)) for seed in range(VOLUMES)]
+        images = [sample_image(name, "volume", seed) for seed in range(VOLUMES)]
+        volumes = [indices(image.phases, image.data) for image in images]
         scores = compared(isotropic(judge), volumes, train)
         rows.append({**common, "what": "together", "seed": 0, **scores})
         for seed, volume in enumerate(volumes):
             rows.append({**common, "what": "truth", "seed": seed, **measured([volume], train)})
     return rows
-
-
-def indices_of(image):
-    """Return the phase indices of an image."""
-    return np.searchsorted([phase.value for phase in image.phases], image.data).astype(np.uint8)
 
 
 def trained_rows(name, train, judge, seed, arguments):

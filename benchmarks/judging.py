@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_microgen.methods.base import Model
-    from napari_microgen.phases import PhaseImage
+    from napari_microgen.phases import Phase, PhaseImage
 
 SIDE = 128
 FIRST_SEED = 100
@@ -47,12 +47,12 @@ def drawn(
     shape, periodic = (SIDE,) * 3, (repeating,) * 3
     seeds = range(FIRST_SEED, FIRST_SEED + count)
     samples = (model.generate(shape, s, periodic=periodic, device=device) for s in seeds)
-    return [indices(model, sample.data) for sample in samples]
+    return [indices(model.origin.phases, sample.data) for sample in samples]
 
 
-def indices(model: Model, labels: NDArray[np.integer]) -> NDArray[np.uint8]:
-    """Return the phase indices of labels that a model has generated."""
-    values = [phase.value for phase in model.origin.phases]
+def indices(phases: Sequence[Phase], labels: NDArray[np.integer]) -> NDArray[np.uint8]:
+    """Return the phase indices of labels."""
+    values = [phase.value for phase in phases]
     return np.searchsorted(values, labels).astype(np.uint8)
 
 

@@ -81,7 +81,7 @@ def one_run(arguments, train, test, seed):
     begun = time.perf_counter()
     samples = [model.generate((SIDE,) * 3, seed=100 + i) for i in range(VOLUMES)]
     speed = VOLUMES * SIDE**3 / (time.perf_counter() - begun)
-    volumes = [indices(model, s.data) for s in samples]
+    volumes = [indices(model.origin.phases, s.data) for s in samples]
     fidelity = reference(test, config).score(volumes)
     found = np.mean(
         [[np.mean(v == i) for i in range(len(model.origin.phases))] for v in volumes], axis=0
