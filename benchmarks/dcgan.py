@@ -35,7 +35,7 @@ from napari_microgen.metrics.spread import (
     disjoint_cubes,
     over_axes,
 )
-from napari_microgen.phases import PhaseImage
+from napari_microgen.phases import PhaseImage, to_indices
 from napari_microgen.sample_data import SAMPLES, sample_image
 
 FRESH = 100
@@ -150,16 +150,14 @@ def source_image(source) -> PhaseImage:
 def real_volumes(arguments, image):
     if arguments.source not in SAMPLES:
         return [image.data]
-    values = [p.value for p in image.phases]
     (part,) = (p for p in SAMPLES[arguments.source].parts if p.name == "volume")
     made = [part.make((arguments.side,) * 3, FRESH + i) for i in range(arguments.volumes)]
-    return [np.searchsorted(values, v).astype(np.uint8) for v in made]
+    return [to_indices(v, image.phases) for v in made]
 
 
 def generate(model, side, seed, **options):
-    values = [p.value for p in model.origin.phases]
     sample = model.generate((side,) * 3, seed=seed, **options)
-    return np.searchsorted(values, sample.data).astype(np.uint8)
+    return to_indices(sample.data, model.origin.phases)
 
 
 def judge(model, real, generated, arguments):

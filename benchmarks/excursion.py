@@ -23,7 +23,7 @@ import torch
 from napari_microgen.methods import get_method
 from napari_microgen.methods.excursion.estimator import estimate_coverage
 from napari_microgen.metrics.surfaces import ssa
-from napari_microgen.phases import PhaseImage
+from napari_microgen.phases import PhaseImage, to_indices
 
 VOLUMES = 3
 SIDE = 160
@@ -86,13 +86,12 @@ def one_fit(image, arguments):
 
 def section_surfaces(model):
     """Return perimeters per area of sections along z, y, x, the mean over volumes."""
-    values = [phase.value for phase in model.origin.phases]
-    surfaces = []
+    phases, surfaces = model.origin.phases, []
     for seed in range(VOLUMES):
         drawn = model.generate((SIDE,) * 3, 1000 + seed, periodic=(True,) * 3).data
-        volume = np.searchsorted(values, drawn).astype(np.uint8)
+        volume = to_indices(drawn, phases)
         surfaces.append([
-            ssa(np.moveaxis(volume, axis, 0), len(values), stacked=True) for axis in range(3)
+            ssa(np.moveaxis(volume, axis, 0), len(phases), stacked=True) for axis in range(3)
         ])  # fmt: skip
     return np.mean(surfaces, axis=0)
 

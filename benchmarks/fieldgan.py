@@ -30,7 +30,6 @@ from judging import (
     changes,
     drawn,
     halves,
-    indices,
     isotropic,
     machine,
     told,
@@ -39,7 +38,7 @@ from scipy.ndimage import label
 
 from napari_microgen.methods import get_method
 from napari_microgen.metrics.transport import transport
-from napari_microgen.phases import PhaseImage
+from napari_microgen.phases import PhaseImage, to_indices
 from napari_microgen.sample_data import SAMPLES, sample_image
 
 METHOD = get_method("fieldgan")
@@ -108,7 +107,7 @@ def true_rows(name, train, judge):
     rows = [{**common, "what": "itself", "seed": 0, **scores}]
     if name in SAMPLES:
         images = [sample_image(name, "volume", seed) for seed in range(VOLUMES)]
-        volumes = [indices(image.phases, image.data) for image in images]
+        volumes = [image.data for image in images]
         scores = compared(isotropic(judge), volumes, train)
         rows.append({**common, "what": "together", "seed": 0, **scores})
         for seed, volume in enumerate(volumes):
@@ -290,11 +289,10 @@ def montage(path, image, model) -> None:
 
     side = min(SIDE, *image.shape[-2:])
     real = image.data if image.ndim == 2 else image.data[0]
-    values = [phase.value for phase in image.phases]
     shown = {"image": real[:side, :side]}
     for name, drawing in (("calibrated set", model.calibrated), ("refined", model)):
         sample = drawing.generate((SIDE,) * 3, FIRST_SEED, periodic=(True,) * 3)
-        shown[name] = np.searchsorted(values, sample.data[SIDE // 2, :side, :side])
+        shown[name] = to_indices(sample.data[SIDE // 2, :side, :side], image.phases)
     colours = np.array([matplotlib.colors.to_rgb(phase.color) for phase in image.phases])
     figure, plots = plt.subplots(1, 3, figsize=(7.8, 2.9), layout="constrained")
     for plot, (name, section) in zip(plots, shown.items(), strict=True):

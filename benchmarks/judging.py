@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from napari_microgen.metrics.fidelity import Reference
+from napari_microgen.phases import to_indices
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_microgen.methods.base import Model
-    from napari_microgen.phases import Phase, PhaseImage
+    from napari_microgen.phases import PhaseImage
 
 SIDE = 128
 FIRST_SEED = 100
@@ -47,13 +48,7 @@ def drawn(
     shape, periodic = (SIDE,) * 3, (repeating,) * 3
     seeds = range(FIRST_SEED, FIRST_SEED + count)
     samples = (model.generate(shape, s, periodic=periodic, device=device) for s in seeds)
-    return [indices(model.origin.phases, sample.data) for sample in samples]
-
-
-def indices(phases: Sequence[Phase], labels: NDArray[np.integer]) -> NDArray[np.uint8]:
-    """Return the phase indices of labels."""
-    values = [phase.value for phase in phases]
-    return np.searchsorted(values, labels).astype(np.uint8)
+    return [to_indices(sample.data, model.origin.phases) for sample in samples]
 
 
 class Stopwatch:

@@ -16,11 +16,11 @@ import platform
 import time
 
 import numpy as np
-from judging import changes, halves, indices
+from judging import changes, halves
 
 from napari_microgen.methods import get_method
 from napari_microgen.metrics.fidelity import Reference
-from napari_microgen.phases import PhaseImage
+from napari_microgen.phases import PhaseImage, to_indices
 from napari_microgen.training.orientations import find_orientations
 
 VOLUMES = 4
@@ -81,7 +81,7 @@ def one_run(arguments, train, test, seed):
     begun = time.perf_counter()
     samples = [model.generate((SIDE,) * 3, seed=100 + i) for i in range(VOLUMES)]
     speed = VOLUMES * SIDE**3 / (time.perf_counter() - begun)
-    volumes = [indices(model.origin.phases, s.data) for s in samples]
+    volumes = [to_indices(s.data, model.origin.phases) for s in samples]
     fidelity = reference(test, config).score(volumes)
     found = np.mean(
         [[np.mean(v == i) for i in range(len(model.origin.phases))] for v in volumes], axis=0
@@ -119,8 +119,7 @@ def montage(path, images, sample, config) -> None:
     phases = sample.phases
     colours = ListedColormap([p.color for p in phases])
     norm = BoundaryNorm(np.arange(len(phases) + 1) - 0.5, len(phases))
-    values = [p.value for p in phases]
-    volume = np.searchsorted(values, sample.data)
+    volume = to_indices(sample.data, phases)
     figure, axes = plt.subplots(2, 3, figsize=(7.5, 5.3), layout="constrained")
     for orientation in find_orientations(images, config):
         image = orientation.image

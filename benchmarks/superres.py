@@ -31,7 +31,7 @@ from napari_microgen.metrics.correlations import fft_profile
 from napari_microgen.metrics.fidelity import Reference
 from napari_microgen.metrics.surfaces import interphase_areas, triple_phase_boundary
 from napari_microgen.metrics.transport import transport
-from napari_microgen.phases import PhaseImage
+from napari_microgen.phases import PhaseImage, to_indices
 from napari_microgen.sample_data import sample_image
 from napari_microgen.training.orientations import find_orientations
 
@@ -137,8 +137,8 @@ def trained(arguments, data):
 # ---------------------------------------------------------------------- measuring
 
 
-def as_indices(model, data):
-    return np.searchsorted([p.value for p in model.origin.phases], data).astype(np.uint8)
+def as_indices(model, sample):
+    return to_indices(sample.data, model.origin.phases)
 
 
 def without_border(model, data):
@@ -153,7 +153,7 @@ def sides(model, data, truth, samples):
     measured = {"image": merge([measure(image.data, count, 2) for image in data[:-1]])}
     if truth is not None:
         measured["truth"] = merge([measure(without_border(model, truth), count, 3)])
-    measured["result"] = merge([measure(as_indices(model, s.data), count, 3) for s in samples])
+    measured["result"] = merge([measure(as_indices(model, s), count, 3) for s in samples])
     return measured
 
 
@@ -188,7 +188,7 @@ def fidelity(model, data, samples):
     """Compare the results with the images, in units of the images' own noise."""
     orientations = find_orientations(data[:-1], model.config)
     reference = Reference({a: o.image for o in orientations for a in o.axes})
-    scores = reference.score([as_indices(model, s.data) for s in samples]).to_dict()
+    scores = reference.score([as_indices(model, s) for s in samples]).to_dict()
     return {name: scores[name] for name in RATIOS}
 
 
@@ -209,7 +209,7 @@ def in_painted(model, truth, samples):
         if matrix[partner].sum() < 2:
             continue
         possible = shown == partner
-        found = [as_indices(model, s.data)[possible] == i for s in samples]
+        found = [as_indices(model, s)[possible] == i for s in samples]
         true = truth[possible] == i
         rows[phase.name] = {
             "found": float(np.mean([f[true].mean() for f in found])),
@@ -230,7 +230,7 @@ def spectra(model, data, truth, sample):
     volumes = {
         "coarse volume": highs[stretched(model)].astype(np.uint8),
         "image": section[None],
-        "result": as_indices(model, sample.data),
+        "result": as_indices(model, sample),
     }
     if truth is not None:
         volumes["truth"] = truth

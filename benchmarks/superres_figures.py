@@ -11,6 +11,7 @@ from matplotlib.colors import BoundaryNorm, ListedColormap
 
 from napari_microgen.generation.ensemble import ensemble_steps
 from napari_microgen.metrics._steps import finish
+from napari_microgen.phases import to_indices
 
 SHOWN = 160
 """Side of the slices that are shown, in fine voxels."""
@@ -43,8 +44,7 @@ def draw_slices(path, model, data, truth, sample) -> None:
         len(axes), len(titles), figsize=(3 * len(titles), 3.2 * len(axes)), squeeze=False,
         layout="constrained",
     )  # fmt: skip
-    values = [p.value for p in model.origin.phases]
-    indices = np.searchsorted(values, sample.data)
+    indices = to_indices(sample.data, model.origin.phases)
     for row, axis in zip(places, axes, strict=True):
         image = images[axis].data if len(images) == 3 else images[0].data
         section = image if image.ndim == 2 else image[0]
@@ -64,7 +64,6 @@ def draw_slices(path, model, data, truth, sample) -> None:
 def draw_uncertainty(path, model, sample) -> None:
     """Two seeds, the entropy of more, and where the result disagrees with the coarse volume."""
     shape = sample.data.shape
-    values = [p.value for p in model.origin.phases]
     other = model.generate(shape, seed=int(sample.provenance["seed"]) + 1)
     ensemble = finish(ensemble_steps(model, shape, SEEDS))
     found = model.disagreement(sample)
@@ -73,7 +72,7 @@ def draw_uncertainty(path, model, sample) -> None:
     for place, each, title in zip(
         places, (sample, other), ("a seed", "another seed"), strict=False
     ):
-        place.imshow(middle(np.searchsorted(values, each.data), 0)[:SHOWN, :SHOWN], **how)
+        place.imshow(middle(to_indices(each.data, model.origin.phases), 0)[:SHOWN, :SHOWN], **how)
         place.set_title(title)
     shown = places[2].imshow(middle(ensemble.entropy, 0)[:SHOWN, :SHOWN], vmin=0, vmax=1)
     places[2].set_title(f"entropy of {SEEDS} seeds")

@@ -11,7 +11,15 @@ from napari.layers import Image, Labels, Points
 from napari.utils.colormaps import DirectLabelColormap
 
 from napari_microgen.errors import InputError
-from napari_microgen.phases import MAX_PHASES, PALETTE, UNLABELLED, Phase, PhaseImage, to_values
+from napari_microgen.phases import (
+    MAX_PHASES,
+    PALETTE,
+    UNLABELLED,
+    Phase,
+    PhaseImage,
+    to_indices,
+    to_values,
+)
 
 SECTION = np.array([[0, 1, 1], [2, 0, 1]])
 
@@ -67,6 +75,13 @@ def test_values_are_given_back_in_the_smallest_type(values, dtype):
     given_back = to_values(np.array([[0, 1]]), phases)
     assert given_back.dtype == dtype
     assert given_back.tolist() == [list(values)]
+
+
+def test_values_in_any_order_are_told_by_their_phases():
+    phases = [Phase(v, "", "#000000") for v in (7, -2, 5)]
+    indices = np.array([[0, 1, 2], [2, 2, UNLABELLED]], np.uint8)
+    assert np.array_equal(to_indices(to_values(indices, phases), phases), indices)
+    assert to_indices(np.array([9, 6, -3, 7]), phases).tolist() == [UNLABELLED] * 3 + [0]
 
 
 def test_unlabelled_voxels_are_given_back_as_zero():

@@ -496,6 +496,27 @@ def to_values(indices: NDArray[Any], phases: Sequence[Phase]) -> NDArray[Any]:
     return table[np.asarray(indices, np.uint8)]
 
 
+def to_indices(values: NDArray[Any], phases: Sequence[Phase]) -> NDArray[np.uint8]:
+    """Replace the phases' own label values by phase indices: the inverse of `to_values`.
+
+    Parameters
+    ----------
+    values : ndarray of int
+    phases : sequence of Phase
+
+    Returns
+    -------
+    ndarray of uint8
+        Same shape; `UNLABELLED` where the value is no phase's.
+    """
+    known = np.array([p.value for p in phases])
+    order = np.argsort(known)
+    places = np.searchsorted(known[order], values).clip(max=len(known) - 1)
+    indices: NDArray[np.uint8] = order.astype(np.uint8)[places]
+    indices[known[indices] != values] = UNLABELLED
+    return indices
+
+
 def smallest_integers(low: int, high: int) -> np.dtype[Any]:
     """Return the smallest integer dtype that holds `low` and `high`.
 

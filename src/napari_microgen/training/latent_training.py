@@ -18,7 +18,7 @@ from napari_microgen.networks.slice_generator import (
     symmetric_kernels,
     symmetrised,
 )
-from napari_microgen.phases import luminance
+from napari_microgen.phases import luminance, to_indices
 from napari_microgen.training.adversarial_training import AdversarialTraining
 from napari_microgen.training.averaging import AveragedGenerator
 from napari_microgen.training.latent_config import SIDE, LatentConfig
@@ -185,8 +185,7 @@ class LatentTraining(AdversarialTraining):
     def _as_phases(self, values: NDArray[Any]) -> NDArray[np.uint8]:
         """Turn generated values into the phase indices that the reference counts."""
         if self.origin.kind == "labels":
-            table = [phase.value for phase in self.origin.phases]
-            return np.searchsorted(table, values).astype(np.uint8)
+            return to_indices(values, self.origin.phases)
         low, high = (0.0, 255.0) if self.origin.kind == "colour" else self.origin.value_range
         scaled = (luminance(values, self.origin.kind) - low) / (high - low)
         assert self.levels is not None

@@ -16,7 +16,7 @@ from napari_microgen.io.layers import METADATA_KEY, sample_layers
 from napari_microgen.metrics._steps import share, telling
 from napari_microgen.metrics.scalars import DEFINITIONS, Key, scalar_steps
 from napari_microgen.metrics.tables import plain, write_csv
-from napari_microgen.phases import smallest_integers
+from napari_microgen.phases import smallest_integers, to_indices
 from napari_microgen.resources import check_memory
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ def _generate(model: LatentModel, plan: InterpolationPlan) -> Generator[Step, No
 
 
 def _measure(sample: Sample, plan: InterpolationPlan) -> Generator[Step, None, dict[Key, float]]:
-    indices = np.searchsorted([p.value for p in sample.phases], sample.data).astype(np.uint8)
+    indices = to_indices(sample.data, sample.phases)
     families = ("surfaces", "tpb", *(("transport",) if plan.diffusion else ()))
     return scalar_steps(
         indices, len(sample.phases), families, voxel_size=sample.voxel_size,

@@ -18,7 +18,7 @@ from napari_microgen.metrics.periodicity import (
     seam_mismatch,
 )
 from napari_microgen.metrics.tables import write_csv
-from napari_microgen.phases import PhaseImage
+from napari_microgen.phases import PhaseImage, to_indices
 from napari_microgen.resources import check_memory
 
 if TYPE_CHECKING:
@@ -149,14 +149,8 @@ def _new_volume(plan: FluxPlan) -> Generator[Step, None, Sample]:
 
 def sample_image(sample: Sample, name: str) -> PhaseImage:
     """Return a generated volume with all its phases, whether they occur or not."""
-    return PhaseImage(
-        "labels", indices_of(sample), sample.phases, sample.voxel_size, sample.unit, name=name
-    )
-
-
-def indices_of(sample: Sample) -> NDArray[np.uint8]:
-    """Return the phase indices of a generated volume."""
-    return np.searchsorted([p.value for p in sample.phases], sample.data).astype(np.uint8)
+    indices = to_indices(sample.data, sample.phases)
+    return PhaseImage("labels", indices, sample.phases, sample.voxel_size, sample.unit, name=name)
 
 
 def phase_index(phases: Sequence[Phase], value: int, name: str) -> int:
@@ -265,7 +259,8 @@ class ConvergencePlan:
 
     def volume(self, side: int, seed: int) -> NDArray[np.uint8]:
         """Return the phase indices of a periodic volume."""
-        return indices_of(self.model.generate((side,) * 3, seed, periodic=ALL))
+        sample = self.model.generate((side,) * 3, seed, periodic=ALL)
+        return to_indices(sample.data, sample.phases)
 
 
 def convergence_of(

@@ -31,10 +31,9 @@ from napari_microgen.methods.excursion.rescaling import (
     rescaled,
     rescaled_fields,
 )
-from napari_microgen.methods.excursion.sweeps import phase_indices
 from napari_microgen.metrics.chords import mean_chords
 from napari_microgen.metrics.surfaces import ssa
-from napari_microgen.phases import Phase, PhaseImage
+from napari_microgen.phases import Phase, PhaseImage, to_indices
 
 LEVELS = {"gaussian": (0.3,), "chi2": (1.5,), "independent": (0.3, -0.1),
           "correlated": (0.3, -0.1), "gaussian+chi2": (2.5, 2.0)}  # fmt: skip
@@ -60,7 +59,8 @@ def known(name, roles=None, voxel=0.5, lengths=(3.0, 4.0, 3.5, 3.0, 4.0)):
 
 def volume(exploration, values, side=128, seed=0):
     model = exploration.model(values)
-    return phase_indices(model.generate((side,) * 3, seed, periodic=(True,) * 3))
+    sample = model.generate((side,) * 3, seed, periodic=(True,) * 3)
+    return to_indices(sample.data, sample.phases)
 
 
 # ---------------------------------------------------------------------- lengths

@@ -13,13 +13,12 @@ from napari_microgen.errors import InputError
 from napari_microgen.io.tiff import write_sample
 from napari_microgen.methods.excursion.model import WHOLE
 from napari_microgen.metrics.scalars import Key, check_families, scalar_steps
+from napari_microgen.phases import to_indices
 from napari_microgen.resources import check_disk, check_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
     from pathlib import Path
-
-    from numpy.typing import NDArray
 
     from napari_microgen.methods.base import Sample
     from napari_microgen.methods.excursion.exploration import Exploration, Parameter
@@ -257,7 +256,7 @@ def _row_steps(
             sample: Sample = end.value
             break
     measuring = scalar_steps(
-        phase_indices(sample), len(sample.phases), sweep.families,
+        to_indices(sample.data, sample.phases), len(sample.phases), sweep.families,
         voxel_size=sample.voxel_size, periodic=True,
     )  # fmt: skip
     while True:
@@ -288,13 +287,6 @@ def predicted_numbers(exploration: Exploration, values: Mapping[str, float]) -> 
         for axis in range(3):
             numbers[Key("mean_chord", (k,), axis)] = float(found.chords[k, axis])
     return numbers
-
-
-def phase_indices(sample: Sample) -> NDArray[np.uint8]:
-    """Return a label volume as indices of its phases."""
-    values = np.array([phase.value for phase in sample.phases])
-    order = np.argsort(values)
-    return np.asarray(order[np.searchsorted(values[order], sample.data)], np.uint8)
 
 
 def _check_axis(axis: Axis) -> None:

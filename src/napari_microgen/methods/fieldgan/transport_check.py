@@ -8,6 +8,7 @@ import numpy as np
 
 from napari_microgen.methods.excursion.preparation import is_stack
 from napari_microgen.metrics.transport import transport
+from napari_microgen.phases import to_indices
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -45,8 +46,7 @@ def transport_note(image: PhaseImage, model: FieldGANModel) -> str:
     side = min(LARGEST_SIDE, *image.shape)
     block = (slice(0, side),) * 3
     whole = model.generate((side,) * 3, SEED)
-    values = [phase.value for phase in image.phases]
-    generated = np.searchsorted(values, whole.data).astype(np.uint8)
+    generated = to_indices(whole.data, image.phases)
     said = []
     for index, phase in enumerate(image.phases):
         true, ours = (_diffusivity(v, index) for v in (image.data[block], generated))

@@ -27,7 +27,7 @@ from napari_microgen.methods.superres.degradation import Degradation
 from napari_microgen.methods.superres.phase_map import PhaseMap
 from napari_microgen.methods.superres.scale import nearest_factor
 from napari_microgen.networks.superres_generator import SuperResGenerator
-from napari_microgen.phases import UNLABELLED, Phase, PhaseImage
+from napari_microgen.phases import UNLABELLED, Phase, PhaseImage, to_indices
 from napari_microgen.training.adversarial_config import SIDE
 from napari_microgen.training.device import choose_device
 from napari_microgen.units import length_ratio
@@ -269,8 +269,7 @@ class SuperResModel(Model):
         """Return where a volume, coarsened again, is not the low-resolution volume."""
         from napari_microgen.methods.superres.agreement import disagreement
 
-        values = [phase.value for phase in self.origin.phases]
-        indices = np.searchsorted(values, sample.data).astype(np.uint8)
+        indices = to_indices(sample.data, self.origin.phases)
         z, y, x = (int(o) for o in sample.provenance["offset"])
         return disagreement(self, indices, (z, y, x))
 

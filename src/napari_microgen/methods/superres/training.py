@@ -17,6 +17,7 @@ from napari_microgen.methods.superres.model import SuperResModel
 from napari_microgen.metrics.fidelity import Reference
 from napari_microgen.networks.critics import PatchCritic, SliceCritic
 from napari_microgen.networks.superres_generator import initialise_direct, match_alike
+from napari_microgen.phases import to_indices
 from napari_microgen.training.adversarial_config import SIDE
 from napari_microgen.training.anchors import FollowedAnchor
 from napari_microgen.training.cubes import CubeSampler
@@ -136,8 +137,7 @@ class SuperResTraining(SectionTraining):
         """Measure the averaged generator on the middle of the volume; see `Trainable.score`."""
         self._settled = self._settle(self.average)
         sample, offset = self._middle()
-        values = [phase.value for phase in self.origin.phases]
-        indices = np.searchsorted(values, sample.data).astype(np.uint8)
+        indices = to_indices(sample.data, self.origin.phases)
         ratios = self.reference.score([indices]).to_dict()
         model = self._as_model(self.origin, self._settled)
         ratios["disagreement"] = disagreement(model, indices, offset).share
