@@ -40,13 +40,13 @@ class StridedNetwork(FieldNetwork):
     """The prototype's network: a coarse branch at every fourth voxel, interpolated."""
 
     radius = 16
-    width = 16
+    WIDTHS = (16, 16, 16)
     bands = (3.0, 12.0, 24.0)
 
     def __init__(self, n_phases, groups, radii) -> None:
         super().__init__(n_phases, groups, radii)
-        inputs, width = input_channels(n_phases, self.bands, radii), self.width
-        widths = (inputs, width, width, width)
+        inputs, width = input_channels(n_phases, self.bands, radii), self.WIDTHS[-1]
+        widths = (inputs, *self.WIDTHS)
         self.layers = nn.ModuleList(nn.Conv3d(a, b, 3) for a, b in pairwise(widths))
         self.near = nn.Conv3d(width + inputs, width, 3)
         self.mix = nn.Conv3d(width, width, 1)
