@@ -77,6 +77,12 @@ def test_values_are_given_back_in_the_smallest_type(values, dtype):
     assert given_back.tolist() == [list(values)]
 
 
+def test_large_values_are_told_apart():
+    phases = [Phase(2**53 + i, "", "#000000") for i in range(3)]
+    indices = np.arange(3, dtype=np.uint8)
+    assert np.array_equal(to_indices(to_values(indices, phases), phases), indices)
+
+
 def test_values_in_any_order_are_told_by_their_phases():
     phases = [Phase(v, "", "#000000") for v in (7, -2, 5)]
     indices = np.array([[0, 1, 2], [2, 2, UNLABELLED]], np.uint8)

@@ -509,7 +509,8 @@ def to_indices(values: NDArray[Any], phases: Sequence[Phase]) -> NDArray[np.uint
     ndarray of uint8
         Same shape; `UNLABELLED` where the value is no phase's.
     """
-    known = np.array([p.value for p in phases])
+    numbers = [p.value for p in phases]
+    known = np.array(numbers, smallest_integers(min(numbers), max(numbers)))
     order = np.argsort(known)
     places = np.searchsorted(known[order], values).clip(max=len(known) - 1)
     indices: NDArray[np.uint8] = order.astype(np.uint8)[places]
