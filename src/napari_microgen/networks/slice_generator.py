@@ -309,7 +309,9 @@ def fraction_shifts(logits: Tensor, fractions: Sequence[float], rounds: int = 10
             rivals[phase] = -torch.inf
             rank = min(count, max(1, round(count * float(fraction))))
             shift[phase] += (rivals.amax(0) - own).kthvalue(rank).values
-        if float((shift - before).abs().max()) < 1e-2:
+        change = shift - before
+        # What is added to all phases alike changes none of them.
+        if float((change - change.mean()).abs().max()) < 1e-2:
             break
     return (shift - shift.mean()).flatten().to(logits.device)
 
