@@ -21,7 +21,7 @@ from napari_microgen.methods.fieldgan.networks import (
     cropped,
     leaky,
 )
-from napari_microgen.methods.fieldgan.refiner import Refiner
+from napari_microgen.methods.fieldgan.refiner import answered, balance
 
 STRIDE = 4
 
@@ -109,9 +109,30 @@ def without_critics():
 
 
 @contextmanager
+def without_paths():
+    with patch.multiple(adversarial, PATH_WEIGHT=0.0):
+        yield
+
+
+@contextmanager
+def following_bias():
+    """Let the bias go a fifth of the way in every step."""
+    bias = None
+
+    def following(logits, calibrated):
+        nonlocal bias
+        wanted = balance(logits, calibrated).reshape(-1, *[1] * (logits.ndim - 2))
+        bias = torch.lerp(torch.zeros_like(wanted) if bias is None else bias, wanted, 0.2)
+        return answered(logits + bias)
+
+    with patch.object(adversarial, "held", following):
+        yield
+
+
+@contextmanager
 def fractions_after():
     """Leave the volume fractions to the loss, and set the bias at the end only."""
-    with patch.object(Refiner, "held", lambda self, logits, calibrated: logits):
+    with patch.object(adversarial, "held", lambda logits, calibrated: logits):
         yield
 
 
@@ -122,6 +143,8 @@ ABLATIONS = {
     "without balls": without_balls,
     "balls anywhere": balls_anywhere,
     "without critics": without_critics,
+    "without paths": without_paths,
+    "following bias": following_bias,
     "fractions after": fractions_after,
 }
 

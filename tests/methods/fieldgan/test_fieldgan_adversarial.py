@@ -52,7 +52,7 @@ def test_critics_learn_first_and_then_the_network(run):
     losses = {item.step: item.losses for item in run if item.losses}
     assert run[-1].step == 6
     assert all(set(found) == {"critic"} for step, found in losses.items() if step <= 3)
-    matched = {"chords", "erosions", "patterns", "covariances"}
+    matched = {"chords", "erosions", "patterns", "paths", "covariances"}
     assert set(losses[6]) == {"critic", "network"} | matched
 
 

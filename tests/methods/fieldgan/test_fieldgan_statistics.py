@@ -3,7 +3,12 @@ import pytest
 import torch
 from conftest import known_fit
 from numpy.lib.stride_tricks import sliding_window_view
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import (
+    binary_dilation,
+    gaussian_filter,
+    generate_binary_structure,
+    maximum_filter,
+)
 from scipy.optimize import root
 
 from napari_microgen.methods.excursion.assessment import draw_section
@@ -12,15 +17,18 @@ from napari_microgen.methods.fieldgan.networks import (
     sharp,
     straight_through,
 )
-from napari_microgen.methods.fieldgan.refiner import answered, balance
+from napari_microgen.methods.fieldgan.refiner import answered, balance, held
 from napari_microgen.methods.fieldgan.sections import cut_sections, one_hot
 from napari_microgen.methods.fieldgan.statistics import (
+    APART,
+    PATHS,
     SQUARES,
     RandomFilters,
     Target,
     chord_statistics,
     descriptions,
     erosion_statistics,
+    path_statistics,
 )
 
 
@@ -60,20 +68,56 @@ def test_segments_end_within_a_phase_as_often_as_counted():
     assert across[5:].abs().max() == 0
 
 
+def test_paths_reach_what_a_geodesic_dilation_does(sections):
+    starts = np.zeros((64, 64), bool)
+    starts[APART // 2 :: APART, APART // 2 :: APART] = True
+    for section in sections[:5]:
+        found = path_statistics(section[None].double())[0].reshape(len(PATHS), 3)
+        for phase, reached in zip(section.numpy().astype(bool), found.T, strict=True):
+            grown = [binary_dilation(starts & phase, None, n, phase) for n in PATHS]
+            areas = [np.mean(starts & phase), *(g.mean() for g in grown)]
+            np.testing.assert_allclose(reached, np.diff(areas), atol=1e-12)
+
+
+def test_paths_go_through_a_phase_as_far_as_it_is_one():
+    """Of values between 0 and 1: every pixel gets its value times the best neighbour's."""
+    section = torch.rand(1, 1, 64, 64, generator=torch.Generator().manual_seed(0)).double()
+    reached = np.zeros((64, 64))
+    reached[APART // 2 :: APART, APART // 2 :: APART] = 1
+    values, areas = section[0, 0].numpy(), []
+    reached *= values
+    areas.append(reached.mean())
+    for step in range(1, PATHS[-1] + 1):
+        reached = values * maximum_filter(reached, footprint=generate_binary_structure(2, 1))
+        if step in PATHS:
+            areas.append(reached.mean())
+    np.testing.assert_allclose(path_statistics(section)[0], np.diff(areas), atol=1e-6)
+
+
+def test_a_bridge_counts_for_all_that_lies_behind_it():
+    phase = torch.zeros(1, 1, 64, 64, dtype=torch.float64)
+    phase[..., 16, 16:20] = 1  # from a point of the lattice over a bridge
+    phase[..., 14:19, 20:25] = 1
+    phase.requires_grad_()
+    path_statistics(phase).sum().backward()
+    bridge = phase.grad[0, 0, 16, 17:20]
+    assert bridge.min() > 2 * phase.grad[0, 0, 14:19, 20:25].mean() > 0
+    assert phase.grad[0, 0, 22:45].abs().max() == 0
+
+
 def test_the_same_material_is_one_noise_away_and_another_one_is_farther(sections):
     def drawn(fit, seed):
         return cut_sections(one_hot(draw_section(fit, (512, 512), seed), 3)[:, None], 0, 1)
 
     real = drawn(known_fit(), 7)
     other = known_fit(lengths=(4.0, 3.0, 7.0))
-    for name, description in zip(
-        ("chords", "erosions", "patterns"), descriptions(real, sections, 64, 1), strict=True
-    ):
+    for name, description in descriptions(real, sections, 64, 1, paths=True).items():
         describe, target = description.describe, description.target
         misfits = [target.misfit(describe(drawn(known_fit(), s)).mean(0)) for s in (11, 12, 13)]
         # Both sides are as large, so the distance is that of two noises.
         assert 0.4 < np.mean(misfits) / 2**0.5 < 1.6, name
-        assert target.misfit(describe(drawn(other, 11)).mean(0)) > 2 * np.mean(misfits), name
+        if name != "paths":  # of few points, and so less keen
+            assert target.misfit(describe(drawn(other, 11)).mean(0)) > 2 * np.mean(misfits), name
 
 
 def test_statistics_that_never_vary_do_not_count_without_end():
@@ -125,6 +169,33 @@ def test_balance_restores_what_every_phase_filled(size):
     ]
     torch.testing.assert_close(*counts, atol=2e-3, rtol=0)
     assert torch.equal(balance(before, before), torch.zeros(3))
+
+
+def test_a_network_that_drifts_far_keeps_every_phase():
+    random = torch.Generator().manual_seed(0)
+    before = torch.randn(8, 3, 64, 64, generator=random)
+    drifted = 30 * (before + 0.3 * torch.randn(before.shape, generator=random))
+    drifted += torch.tensor([-40.0, 25.0, 15.0])[:, None, None]
+    counts = [
+        torch.bincount(v.argmax(1).flatten(), minlength=3) for v in (before, held(drifted, before))
+    ]
+    torch.testing.assert_close(*counts, atol=40, rtol=0)  # of 32768
+
+
+def test_a_phase_that_is_not_there_gets_no_gradient_of_the_others():
+    random = torch.Generator().manual_seed(0)
+    before = torch.randn(8, 3, 64, 64, generator=random)
+    before[:, 2] -= 20
+    after = (before + 0.3 * torch.randn(before.shape, generator=random)).requires_grad_()
+    weights = torch.randn(before.shape, generator=random)
+    weights += torch.tensor([1.0, 0.0, -1.0])[:, None, None]
+
+    def largest(logits):
+        (straight_through(logits) * weights).sum().backward()
+        found, after.grad = after.grad.abs().max(), None
+        return found
+
+    assert largest(held(after, before)) < 5 * largest(after)
 
 
 def test_what_moves_all_voxels_alike_moves_nothing_where_fractions_are_held():

@@ -18,7 +18,7 @@ from napari_microgen.methods.fieldgan.networks import (
     sharp,
     straight_through,
 )
-from napari_microgen.methods.fieldgan.refiner import Refiner
+from napari_microgen.methods.fieldgan.refiner import Refiner, held
 from napari_microgen.methods.fieldgan.sections import LEARNED_SEEDS, SIDE, calibrated_sections
 from napari_microgen.networks.critics import PatchCritic
 from napari_microgen.training.losses import (
@@ -59,7 +59,10 @@ WARM_UP = 50
 PENALTY = 10.0
 PENALTY_INTERVAL = 8
 PENALTY_SECTIONS = 8
-BETAS = (0.5, 0.99)
+CRITIC_BETAS = (0.5, 0.99)
+NETWORK_BETAS = (0.9, 0.99)
+"""The network goes by the mean of some ten steps: a batch has few sections."""
+
 RISE = 50
 """Steps over which the network's learning rate rises after the warm-up."""
 
@@ -67,6 +70,10 @@ DECAY_FROM = 0.5
 CRITIC_WEIGHT = 0.1
 """Weight of what the critics say beside the statistics; with more of it they soon see through the
 network and throw it off."""
+
+PATH_WEIGHT = 0.3
+"""Of what paths reach. With all its weight it takes particles farther apart than they are: touching
+in small spots is hardly seen in sections."""
 
 DAMPED_FROM = 20.0
 """Squared distance beyond which statistics pull no harder."""
@@ -108,11 +115,13 @@ class AdversarialRefiner(Refiner):
             critics = nn.ModuleList(PatchCritic(n_phases, CRITIC_WIDTHS) for _ in orientations)
         inputs = FieldInputs(calibrated, network.bands, network.radii)
         normalise(network, inputs.periodic((POOL_SIDE,) * 3, LEARNED_SEEDS, device=device)[None])
-        optimiser = torch.optim.Adam(network.parameters(), config.network_rate, BETAS)
+        optimiser = torch.optim.Adam(network.parameters(), config.network_rate, NETWORK_BETAS)
         super().__init__(network, inputs, optimiser, config.network_steps + WARM_UP, AVERAGING)
         self.config, self.device = config, device
         self.critics = critics.to(device)
-        self.critic_optimiser = torch.optim.Adam(self.critics.parameters(), CRITIC_RATE, BETAS)
+        self.critic_optimiser = torch.optim.Adam(
+            self.critics.parameters(), CRITIC_RATE, CRITIC_BETAS
+        )
         self.orientations = orientations
         self._views: list[_View] = []
         self._pool: dict[int, Tensor] = {}
@@ -166,7 +175,7 @@ class AdversarialRefiner(Refiner):
         own = torch.cat([cropped(slab[:, : self.network.n_phases], radius) for slab in slabs])
         # One by one, as many small pieces of memory are had sooner than few large ones.
         refined = own + torch.cat([self.network.correction(slab, axis) for slab in slabs])
-        refined = self.held(refined, own)
+        refined = held(refined, own)
         return refined.squeeze(2 + axis), own.squeeze(2 + axis)
 
     def _volumes(self, index: int) -> list[Tensor]:
@@ -230,7 +239,7 @@ class _View:
         self, orientation: Orientation, critic: nn.Module, own: Tensor, random: np.random.Generator
     ) -> None:
         self.axes, self.critic = orientation.axes, critic
-        self.matching = Matching(orientation, own, random)
+        self.matching = Matching(orientation, own, random, paths=True)
         self.replayed = own[:REPLAYED].clone()
 
     def criticised(
@@ -266,6 +275,7 @@ class _View:
         """
         found = self.matching.losses(refined, own, self.matching.describe(own))
         matched = {name: damped(loss) for name, loss in found.items()}
+        matched["paths"] = PATH_WEIGHT * matched["paths"]
         return {"network": CRITIC_WEIGHT * logistic_generator(self.critic, refined), **matched}
 
 

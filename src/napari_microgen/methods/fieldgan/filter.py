@@ -14,7 +14,7 @@ from napari_microgen.methods.fieldgan.networks import (
     FilterNetwork,
     indicators,
 )
-from napari_microgen.methods.fieldgan.refiner import Refiner
+from napari_microgen.methods.fieldgan.refiner import Refiner, held
 from napari_microgen.methods.fieldgan.sections import (
     LEARNED_SEEDS,
     calibrated_sections,
@@ -112,7 +112,7 @@ class FilterRefiner(Refiner):
     def _refined(self, view: _View, chosen: Tensor) -> Tensor:
         """Return indicators of refined sections."""
         own = view.logits[chosen]
-        return indicators(self.held(own + self.network.mixed(view.features[chosen]), own))
+        return indicators(held(own + self.network.mixed(view.features[chosen]), own))
 
 
 class _View:
@@ -142,5 +142,5 @@ class _View:
 
     def losses(self, refined: Tensor, chosen: Tensor) -> dict[str, Tensor]:
         """Return squared distances to the image; see `Matching.losses`."""
-        described = [values[chosen] for values in self.described]
+        described = {name: values[chosen] for name, values in self.described.items()}
         return self.matching.losses(refined, indicators(self.logits[chosen]), described)

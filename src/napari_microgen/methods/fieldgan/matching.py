@@ -10,6 +10,8 @@ from napari_microgen.training.anchors import SCALE, TwoPointAnchor
 from napari_microgen.training.patches import PatchSampler
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import numpy as np
     from torch import Tensor
 
@@ -33,22 +35,31 @@ class Matching:
     exact : Tensor, shape (n, n_phases, SIDE, SIDE)
         Indicators of sections of the calibrated set that its means are taken from.
     random : numpy Generator
+    paths : bool
+        Whether to match what paths reach too, which a filter cannot change.
     """
 
     def __init__(
-        self, orientation: Orientation, exact: Tensor, random: np.random.Generator
+        self,
+        orientation: Orientation,
+        exact: Tensor,
+        random: np.random.Generator,
+        paths: bool = False,
     ) -> None:
         real = real_sections(orientation, random).to(exact)
-        self.described = descriptions(real, exact, independent_sections(orientation), TAUGHT)
+        independent = independent_sections(orientation)
+        self.described = descriptions(real, exact, independent, TAUGHT, paths)
         self.sampler = PatchSampler(orientation.image, SIDE, orientation.symmetry)
         self.anchor = TwoPointAnchor(self.sampler, random, exact.device)
         self.covariances = self.anchor.covariances(exact)
 
-    def describe(self, sections: Tensor) -> list[Tensor]:
+    def describe(self, sections: Tensor) -> dict[str, Tensor]:
         """Return the statistics of every section, by kind; no gradient passes."""
-        return [in_batches(d.describe, sections) for d in self.described]
+        return {name: in_batches(d.describe, sections) for name, d in self.described.items()}
 
-    def losses(self, refined: Tensor, own: Tensor, described: list[Tensor]) -> dict[str, Tensor]:
+    def losses(
+        self, refined: Tensor, own: Tensor, described: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
         """Return squared distances to the image.
 
         Those of statistics are products of the distances of two halves of the sections: the
@@ -58,16 +69,14 @@ class Matching:
         ----------
         refined, own : Tensor, shape (batch, n_phases, SIDE, SIDE)
             Indicators of sections, refined and of the calibrated set in the same place.
-        described : list of Tensor
+        described : mapping from str to Tensor
             What `describe` returned for `own`.
         """
         found = {}
-        for name, described_by, before in zip(
-            ("chords", "erosions", "patterns"), self.described, described, strict=True
-        ):
-            changes = described_by.describe(refined) - before
-            means = [half.mean(0) + described_by.calibrated for half in changes.tensor_split(2)]
-            first, second = (described_by.target.deviation(mean) for mean in means)
+        for name, known in self.described.items():
+            changes = known.describe(refined) - described[name]
+            means = [half.mean(0) + known.calibrated for half in changes.tensor_split(2)]
+            first, second = (known.target.deviation(mean) for mean in means)
             found[name] = first @ second
         change = self.anchor.covariances(refined) - self.anchor.covariances(own)
         error = self.covariances + change - self.anchor.correlations

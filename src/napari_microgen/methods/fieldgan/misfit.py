@@ -62,12 +62,13 @@ class Judge:
         self, orientations: Sequence[Orientation], calibrated: ExcursionModel, seed: int
     ) -> None:
         self.axes = [o.axes for o in orientations]
+        # Chords, erosions and patterns, as `Misfit` has them.
         self._described = [
             descriptions(
                 real_sections(orientation, np.random.default_rng((seed, index))),
                 calibrated_sections(calibrated, orientation.axes[0]),
                 independent_sections(orientation), HELD_OUT,
-            )
+            ).values()
             for index, orientation in enumerate(orientations)
         ]  # fmt: skip
 

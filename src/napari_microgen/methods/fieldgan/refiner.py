@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from napari_microgen.methods.fieldgan.inputs import FieldInputs
 
 AVERAGING_START = 10
-BIAS_RATE = 0.2
-"""Share of the way to the balanced bias that is gone in a step; one step's sections are few."""
-
 ROUNDS = 200
 """Passes over the phases at most until they are balanced; three phases need many at times."""
 
@@ -69,11 +66,28 @@ def answered(logits: Tensor) -> Tensor:
     with torch.no_grad():
         products = shares @ shares.T / shares.shape[1]
         by_shift = INDICATOR_SHARPNESS * (torch.diag(shares.mean(1)) - products)
-        inverse = torch.linalg.pinv(by_shift, rtol=1e-4)
+        # A phase that hardly occurs would be moved by single voxels, and they by all the others.
+        inverse = torch.linalg.pinv(by_shift, atol=1e-3, rtol=1e-4)
     means = shares.mean(1)
     shift = -inverse @ (means - means.detach())
     result: Tensor = logits + shift.reshape(-1, *[1] * (logits.ndim - 2))
     return result
+
+
+def held(logits: Tensor, calibrated: Tensor) -> Tensor:
+    """Return logits with the bias at which they fill what the calibrated set fills there.
+
+    It is found anew in every step, and the gradient knows that it will be. What moves all voxels
+    alike has no gradient, so nothing keeps a network from drifting; a bias that followed in
+    small steps would fall behind, and the phases' shares with it.
+
+    Parameters
+    ----------
+    logits, calibrated : Tensor, shape (batch, n_phases, ...)
+        Refined without a bias, and not refined.
+    """
+    shift = balance(logits, calibrated).reshape(-1, *[1] * (logits.ndim - 2))
+    return answered(logits + shift)
 
 
 def _some_voxels(values: Tensor) -> Tensor:
@@ -134,21 +148,6 @@ class Refiner(ABC):
         self.optimiser.step()
         self.average.decay = min(self.decay, (index + 1) / (index + AVERAGING_START))
         self.average.update(self.network)
-
-    def held(self, logits: Tensor, calibrated: Tensor) -> Tensor:
-        """Return logits with the bias at which sections fill what the calibrated set fills there.
-
-        The bias goes a part of the way in every step. The gradient sees it go all the way: what
-        moves all voxels alike moves nothing, so the network does not drift against the bias.
-
-        Parameters
-        ----------
-        logits, calibrated : Tensor, shape (batch, n_phases, ...)
-            Refined without the bias, and not refined.
-        """
-        self.network.bias.lerp_(balance(logits, calibrated), BIAS_RATE)
-        bias = self.network.bias.reshape(-1, *[1] * (logits.ndim - 2))
-        return answered(logits + bias)
 
     def settled(self, inputs: Sequence[Tensor]) -> tuple[Refinement, list[Tensor]]:
         """Return the averaged network with the bias that keeps the calibrated fractions.

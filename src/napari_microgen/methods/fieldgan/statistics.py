@@ -18,6 +18,12 @@ LENGTHS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
 SQUARES = (1, 3, 5, 8, 12)
 """Sides of the squares that phases are eroded by, in pixels."""
 
+PATHS = (4, 8, 12, 16, 24)
+"""Lengths of paths in pixels."""
+
+APART = 32
+"""Pixels between the points that paths start from."""
+
 SCALES = ((1, 3), (1, 5), (2, 5), (2, 9), (4, 5), (4, 9))
 """Pixels that are averaged, and the side of the filters on what is left."""
 
@@ -90,6 +96,46 @@ def erosion_statistics(indicators: Tensor) -> Tensor:
         if side > 1:
             found.append(area)
     return torch.cat(found, 1)
+
+
+def path_statistics(indicators: Tensor) -> Tensor:
+    """Return how much of a phase paths within it reach, by the phase and the length of the paths.
+
+    It is what sections hold of how well a phase conducts: paths go through a clump on and on, and
+    leave a particle only where it touches another one. They start from points of a lattice and
+    step to the four nearest pixels (geodesic dilation; Lantuejoul and Maisonneuve 1984).
+
+    Parameters
+    ----------
+    indicators : Tensor, shape (batch, n_phases, side, side)
+        0 and 1, or values between; gradients pass.
+
+    Returns
+    -------
+    Tensor, shape (batch, statistics)
+        By length: the share of the section that paths so long reach and shorter ones do not.
+    """
+    starts = torch.zeros_like(indicators)
+    starts[..., APART // 2 :: APART, APART // 2 :: APART] = 1
+    reached = starts * indicators
+    areas = [reached.mean((2, 3))]
+    for step in range(1, PATHS[-1] + 1):
+        reached = indicators * _spread(reached)
+        if step in PATHS:
+            areas.append(reached.mean((2, 3)))
+    return torch.cat([b - a for a, b in pairwise(areas)], 1)
+
+
+def _spread(reached: Tensor) -> Tensor:
+    """Return the largest of every pixel and its four neighbours; all of them share its gradient."""
+    around = functional.pad(reached, (1, 1, 1, 1))
+    rows, columns = around[..., 1:-1], around[..., 1:-1, :]
+    total = reached + rows[..., 2:, :] + rows[..., :-2, :] + columns[..., 2:] + columns[..., :-2]
+    with torch.no_grad():
+        across = functional.max_pool2d(reached, (1, 3), 1, (0, 1))
+        largest = torch.maximum(across, functional.max_pool2d(reached, (3, 1), 1, (1, 0)))
+        share = largest / total.clamp_min(1e-6)
+    return total * share
 
 
 def _segments(values: Tensor, axis: int, longest: int) -> Iterator[Tensor]:
@@ -214,9 +260,9 @@ class Description(NamedTuple):
 
 
 def descriptions(
-    real: Tensor, calibrated: Tensor, independent: float, seed: int
-) -> tuple[Description, Description, Description]:
-    """Return the descriptions by chords, by erosions and by patterns.
+    real: Tensor, calibrated: Tensor, independent: float, seed: int, paths: bool = False
+) -> dict[str, Description]:
+    """Return the descriptions by chords, by erosions, by patterns and, if asked for, by paths.
 
     Parameters
     ----------
@@ -226,17 +272,22 @@ def descriptions(
         How many independent sections the image holds.
     seed : int
         Which random filters.
+    paths : bool
+        Whether paths are asked for.
     """
-    kinds: list[Callable[[Tensor], Tensor]] = [
-        chord_statistics, erosion_statistics, RandomFilters(real, seed),
-    ]  # fmt: skip
-    found = []
-    for describe in kinds:
+    kinds: dict[str, Callable[[Tensor], Tensor]] = {
+        "chords": chord_statistics,
+        "erosions": erosion_statistics,
+        "patterns": RandomFilters(real, seed),
+    }
+    if paths:
+        kinds["paths"] = path_statistics
+    found = {}
+    for name, describe in kinds.items():
         own = in_batches(describe, calibrated)
         target = Target(in_batches(describe, real).mean(0), own, independent)
-        found.append(Description(describe, target, own.mean(0)))
-    chords, erosions, patterns = found
-    return chords, erosions, patterns
+        found[name] = Description(describe, target, own.mean(0))
+    return found
 
 
 @torch.no_grad()
