@@ -21,7 +21,7 @@ from napari_microgen.methods.fieldgan.networks import (
     cropped,
     leaky,
 )
-from napari_microgen.methods.fieldgan.refiner import answered, balance
+from napari_microgen.methods.fieldgan.refiner import answered, balance, shifted
 
 STRIDE = 4
 
@@ -121,9 +121,9 @@ def following_bias():
 
     def following(logits, calibrated):
         nonlocal bias
-        wanted = balance(logits, calibrated).reshape(-1, *[1] * (logits.ndim - 2))
+        wanted = balance(logits, calibrated)
         bias = torch.lerp(torch.zeros_like(wanted) if bias is None else bias, wanted, 0.2)
-        return answered(logits + bias)
+        return answered(shifted(logits, bias))
 
     with patch.object(adversarial, "held", following):
         yield

@@ -70,8 +70,7 @@ def answered(logits: Tensor) -> Tensor:
         inverse = torch.linalg.pinv(by_shift, atol=1e-3, rtol=1e-4)
     means = shares.mean(1)
     shift = -inverse @ (means - means.detach())
-    result: Tensor = logits + shift.reshape(-1, *[1] * (logits.ndim - 2))
-    return result
+    return shifted(logits, shift)
 
 
 def held(logits: Tensor, calibrated: Tensor) -> Tensor:
@@ -86,8 +85,12 @@ def held(logits: Tensor, calibrated: Tensor) -> Tensor:
     logits, calibrated : Tensor, shape (batch, n_phases, ...)
         Refined without a bias, and not refined.
     """
-    shift = balance(logits, calibrated).reshape(-1, *[1] * (logits.ndim - 2))
-    return answered(logits + shift)
+    return answered(shifted(logits, balance(logits, calibrated)))
+
+
+def shifted(logits: Tensor, shift: Tensor) -> Tensor:
+    """Add one number per phase to logits, shape ``(batch, n_phases, ...)``."""
+    return logits + shift.reshape(-1, *[1] * (logits.ndim - 2))
 
 
 def _some_voxels(values: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import reduce
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -130,11 +131,10 @@ def _spread(reached: Tensor) -> Tensor:
     """Return the largest of every pixel and its four neighbours; all of them share its gradient."""
     around = functional.pad(reached, (1, 1, 1, 1))
     rows, columns = around[..., 1:-1], around[..., 1:-1, :]
-    total = reached + rows[..., 2:, :] + rows[..., :-2, :] + columns[..., 2:] + columns[..., :-2]
+    five = [reached, rows[..., 2:, :], rows[..., :-2, :], columns[..., 2:], columns[..., :-2]]
+    total = reduce(torch.add, five)
     with torch.no_grad():
-        across = functional.max_pool2d(reached, (1, 3), 1, (0, 1))
-        largest = torch.maximum(across, functional.max_pool2d(reached, (3, 1), 1, (1, 0)))
-        share = largest / total.clamp_min(1e-6)
+        share = reduce(torch.maximum, five) / total.clamp_min(1e-6)
     return total * share
 
 
