@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 
-from napari_microgen.widgets.plots import MAX_POINTS, CurvePlot, RatioAxis, thinned, usual_range
+from napari_microgen.widgets.plots import (
+    COLORS,
+    MAX_POINTS,
+    CurvePlot,
+    RatioAxis,
+    thinned,
+    usual_range,
+)
 from napari_microgen.widgets.state import Curves
 
 
@@ -44,6 +51,15 @@ def test_every_curve_is_named_and_the_line_at_one_stays_in_sight(plot):
     assert "two‑point&nbsp;correlation" in plot.legend.text()
     low, high = plot.plot.viewRange()[1]
     assert low < 0 < math.log10(22) <= high
+
+
+def test_no_two_curves_look_alike(plot):
+    curves = Curves()
+    curves.add(1, {f"part {k}": 1.0 + k for k in range(10)})
+    plot.show_curves(curves)
+    pens = [line.opts["pen"] for line in plot._lines.values()]
+    assert len({(pen.color().name(), pen.style()) for pen in pens}) == 10
+    assert plot.legend.text().count("○") == 10 - len(COLORS)
 
 
 def test_curves_of_another_training_replace_the_old_ones(plot):

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 COLORS = ("#e69f00", "#56b4e9", "#009e73", "#cc79a7", "#d55e00", "#0072b2", "#b8a800", "#999999")
 """Okabe and Ito's colours, the yellow darkened to be seen on white."""
 
+STYLES = {Qt.PenStyle.SolidLine: "●", Qt.PenStyle.DashLine: "○"}
+"""How curves are drawn when the colours come round again, and their marks in the legend."""
+
 MAX_POINTS = 1000
 """Points that are drawn of a curve; longer ones are thinned."""
 
@@ -75,8 +78,9 @@ class CurvePlot(QWidget):
             self._clear()
         for name in curves.points:
             if name not in self._lines:
-                color = COLORS[len(self._lines) % len(COLORS)]
-                self._lines[name] = self.plot.plot(pen=pg.mkPen(color, width=1.5))
+                turn, place = divmod(len(self._lines), len(COLORS))
+                color, style = COLORS[place], list(STYLES)[turn % len(STYLES)]
+                self._lines[name] = self.plot.plot(pen=pg.mkPen(color, width=1.5, style=style))
                 self._lines[name].setSymbolBrush(color)
                 self._lines[name].setSymbolPen(None)
                 self._lines[name].setSymbolSize(5)
@@ -102,10 +106,11 @@ class CurvePlot(QWidget):
         self._lines.clear()
 
     def _write_legend(self) -> None:
+        pens = {name: line.opts["pen"] for name, line in self._lines.items()}
         entries = [
-            f'<span style="color:{line.opts["pen"].color().name()}">●</span>&nbsp;'
+            f'<span style="color:{pen.color().name()}">{STYLES[pen.style()]}</span>&nbsp;'
             + words(name).replace(" ", "&nbsp;").replace("-", "‑")
-            for name, line in self._lines.items()
+            for name, pen in pens.items()
         ]
         self.legend.setText(self._heading + " &nbsp; ".join(entries))
 

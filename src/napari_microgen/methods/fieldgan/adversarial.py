@@ -78,7 +78,7 @@ in small spots is hardly seen in sections."""
 DAMPED_FROM = 20.0
 """Squared distance beyond which statistics pull no harder."""
 
-AVERAGING = 0.99
+AVERAGING = 0.9
 
 
 class AdversarialRefiner(Refiner):

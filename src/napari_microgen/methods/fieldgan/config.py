@@ -17,7 +17,7 @@ class FieldGANConfig(Config):
     """
 
     presets: ClassVar = {
-        "quick": {},
+        "quick": {"minutes": 10.0},
         "standard": {"refine": "adversarial", "minutes": 15.0},
     }
 
@@ -45,7 +45,7 @@ class FieldGANConfig(Config):
         0.04, "Adam learning rate of the filter.", minimum=1e-6, maximum=10, advanced=True
     )
     network_steps: int = setting(
-        400, "Steps in which the network learns from critics.", minimum=1, maximum=10**6,
+        460, "Steps in which the network learns from critics.", minimum=1, maximum=10**6,
         advanced=True,
     )  # fmt: skip
     network_rate: float = setting(
