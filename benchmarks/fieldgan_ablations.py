@@ -115,6 +115,12 @@ def without_paths():
 
 
 @contextmanager
+def slow_average():
+    with patch.multiple(adversarial, AVERAGING=0.99):
+        yield
+
+
+@contextmanager
 def following_bias():
     """Let the bias go a fifth of the way in every step."""
     bias = None
@@ -145,6 +151,7 @@ ABLATIONS = {
     "without critics": without_critics,
     "without paths": without_paths,
     "following bias": following_bias,
+    "slow average": slow_average,
     "fractions after": fractions_after,
 }
 

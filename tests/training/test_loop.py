@@ -1,3 +1,4 @@
+import math
 import time
 
 import numpy as np
@@ -53,6 +54,14 @@ def test_making_ready_counts_once(tmp_path, kept):
     *_, last = loop.run(resume=False)
     assert last.step == 2
     assert PREPARING <= last.seconds <= time.perf_counter() - began
+
+
+def test_no_time_left_is_told_before_there_is_a_pace():
+    first, *others, last = TrainingLoop(SlowToStart, Schedule(60, 2, 1, 0, 0), "same", None).run(
+        False
+    )
+    assert first.step == 0 and first.fraction == 0 and math.isinf(first.seconds_left)
+    assert others[-1].fraction >= 0.5 and last.fraction == 1 and last.seconds_left == 0
 
 
 class OtherNetwork(SlowToStart):

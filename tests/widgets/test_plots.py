@@ -57,8 +57,9 @@ def test_no_two_curves_look_alike(plot):
     curves = Curves()
     curves.add(1, {f"part {k}": 1.0 + k for k in range(10)})
     plot.show_curves(curves)
-    pens = [line.opts["pen"] for line in plot._lines.values()]
-    assert len({(pen.color().name(), pen.style()) for pen in pens}) == 10
+    shown = [line.opts for line in plot._lines.values()]
+    assert len({(o["pen"].color().name(), o["pen"].style()) for o in shown}) == 10
+    assert len({(str(o["symbolBrush"]), str(o["symbolPen"])) for o in shown}) == 10
     assert plot.legend.text().count("○") == 10 - len(COLORS)
 
 

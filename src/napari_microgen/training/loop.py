@@ -264,6 +264,8 @@ class TrainingLoop:
         return progress
 
     def _fraction(self) -> float:
+        if not self.tally.step:
+            return 0.0  # getting ready says nothing about how long the steps will take
         return self.schedule.fraction(self.tally.step, self._clock.seconds())
 
     def _message(self) -> str:

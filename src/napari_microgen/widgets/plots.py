@@ -25,7 +25,8 @@ COLORS = ("#e69f00", "#56b4e9", "#009e73", "#cc79a7", "#d55e00", "#0072b2", "#b8
 """Okabe and Ito's colours, the yellow darkened to be seen on white."""
 
 STYLES = {Qt.PenStyle.SolidLine: "●", Qt.PenStyle.DashLine: "○"}
-"""How curves are drawn when the colours come round again, and their marks in the legend."""
+"""How curves are drawn when the colours come round again, and their marks in the legend; no method
+has more than sixteen."""
 
 MAX_POINTS = 1000
 """Points that are drawn of a curve; longer ones are thinned."""
@@ -81,8 +82,8 @@ class CurvePlot(QWidget):
                 turn, place = divmod(len(self._lines), len(COLORS))
                 color, style = COLORS[place], list(STYLES)[turn % len(STYLES)]
                 self._lines[name] = self.plot.plot(pen=pg.mkPen(color, width=1.5, style=style))
-                self._lines[name].setSymbolBrush(color)
-                self._lines[name].setSymbolPen(None)
+                self._lines[name].setSymbolBrush(None if turn else color)
+                self._lines[name].setSymbolPen(color if turn else None)
                 self._lines[name].setSymbolSize(5)
         for name, (steps, values) in curves.points.items():
             self._lines[name].setSymbol("o" if len(steps) == 1 else None)  # no line from one point

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt, QTimer, Slot
@@ -132,10 +133,11 @@ class TrainingProgress(QWidget):
 
 def figures(progress: Progress) -> str:
     """Return where a training stands."""
-    left = duration(progress.seconds_left)
+    left = progress.seconds_left
+    ahead = f" · {duration(left)} left" if math.isfinite(left) else ""
     return (
         f"Step {progress.step:,} · {speed(progress.steps_per_second)} · "
-        f"{duration(progress.seconds)} so far · {left} left\n"
+        f"{duration(progress.seconds)} so far{ahead}\n"
         f"{progress.device}\n"
         f"{size_text(progress.memory_bytes)} of memory in use"
     )

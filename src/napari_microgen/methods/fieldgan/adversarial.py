@@ -79,6 +79,7 @@ DAMPED_FROM = 20.0
 """Squared distance beyond which statistics pull no harder."""
 
 AVERAGING = 0.9
+"""Decay of the moving average; as the rate falls to zero by itself, a longer memory lags behind."""
 
 
 class AdversarialRefiner(Refiner):

@@ -114,7 +114,7 @@ class Refiner(ABC):
     length : int
         Steps that it plans; learning rates fall towards this end.
     decay : float
-        Of the moving average, which at first is the plain mean.
+        Of the moving average in the end; at first it forgets sooner.
 
     Attributes
     ----------
