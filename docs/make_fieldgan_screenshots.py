@@ -37,6 +37,7 @@ def main() -> None:
         f"({time.process_time() - cpu:.1f} s of the processor)"
     )
     training = train.jobs.training
+    driver.watch(2)  # until the labels are laid out
     driver.shoot("fieldgan_first")
     driver.wait(lambda: not training.status.running and train.plan is not None, 3600)
     print(f"done after {time.perf_counter() - began:.0f} s")

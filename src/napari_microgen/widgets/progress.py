@@ -134,10 +134,10 @@ class TrainingProgress(QWidget):
 def figures(progress: Progress) -> str:
     """Return where a training stands."""
     left = progress.seconds_left
+    pace = f" · {speed(progress.steps_per_second)}" if progress.step else ""
     ahead = f" · {duration(left)} left" if math.isfinite(left) else ""
     return (
-        f"Step {progress.step:,} · {speed(progress.steps_per_second)} · "
-        f"{duration(progress.seconds)} so far{ahead}\n"
+        f"Step {progress.step:,}{pace} · {duration(progress.seconds)} so far{ahead}\n"
         f"{progress.device}\n"
         f"{size_text(progress.memory_bytes)} of memory in use"
     )
