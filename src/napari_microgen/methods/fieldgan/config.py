@@ -12,7 +12,7 @@ from napari_microgen.methods.base import Config, setting
 class FieldGANConfig(Config):
     """Settings of Field-GAN.
 
-    ``quick`` refines with a filter, in about half a minute on one CPU core; ``standard`` with a
+    ``quick`` refines with a filter, in about a minute on one CPU core; ``standard`` with a
     network against critics, in some minutes.
     """
 
