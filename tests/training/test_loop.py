@@ -64,6 +64,12 @@ def test_no_time_left_is_told_before_there_is_a_pace():
     assert others[-1].fraction >= 0.5 and last.fraction == 1 and last.seconds_left == 0
 
 
+def test_a_budget_used_up_by_getting_ready_is_no_early_stop(tmp_path):
+    schedule = Schedule(PREPARING / 120, 2, 1, 0, 0)
+    *_, last = TrainingLoop(SlowToStart, schedule, "same", tmp_path / "run").run(False)
+    assert last.step == 0 and last.fraction == 1 and not last.message
+
+
 class OtherNetwork(SlowToStart):
     """The same training of another version, whose network had other weights."""
 

@@ -59,7 +59,9 @@ def test_no_two_curves_look_alike(plot):
     plot.show_curves(curves)
     shown = [line.opts for line in plot._lines.values()]
     assert len({(o["pen"].color().name(), o["pen"].style()) for o in shown}) == 10
-    assert len({(str(o["symbolBrush"]), str(o["symbolPen"])) for o in shown}) == 10
+    symbols = [(o["symbolBrush"], o["symbolPen"]) for o in shown]
+    looks = {(b.color().name(), b.style(), p.color().name(), p.style()) for b, p in symbols}
+    assert len(looks) == 10
     assert plot.legend.text().count("○") == 10 - len(COLORS)
 
 

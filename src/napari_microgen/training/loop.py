@@ -266,10 +266,13 @@ class TrainingLoop:
     def _fraction(self) -> float:
         if not self.tally.step:
             return 0.0  # getting ready says nothing about how long the steps will take
+        return self._used()
+
+    def _used(self) -> float:
         return self.schedule.fraction(self.tally.step, self._clock.seconds())
 
     def _message(self) -> str:
-        if self._finished() and self._fraction() < 1:
+        if self._finished() and self._used() < 1:
             return (
                 f"Stopped early: no better model since step {self.tally.best_step}, which is kept."
             )
